@@ -1,0 +1,5 @@
+"""What holds for every test."""
+
+import os
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
