@@ -1,0 +1,31 @@
+"""The frozen configuration of one task: read at its submit, journaled with it, never re-read."""
+
+import msgspec
+
+from multiagent.core.budget import Limit
+from multiagent.core.tier import Tier
+
+
+class TaskSettings(msgspec.Struct, frozen=True):
+    """What workflow code may know of configuration, through ``ctx.settings`` only, at each use.
+
+    Times are seconds, scores 0–1, money pico-dollars. ``model`` empty means: routed by tier. ``tier`` None means:
+    chosen by complexity.
+    """
+
+    simple_below: float = 0.3
+    complex_from: float = 0.7
+    max_agents: int = 5
+    max_nodes: int = 12
+    max_turns: int = 8
+    max_repeats: int = 3
+    max_output: int = 2048
+    temperature: float = 0.0
+    tier: Tier | None = None
+    model: str = ""
+    limit: Limit = Limit()
+    request_limit: Limit = Limit()
+    fail_fast: bool = False
+    prompt_version: str = "1"
+    policy_version: str = ""
+    cache: bool = True
