@@ -1,0 +1,215 @@
+"""The port of durable execution: what workflow code sees (``Context``) and what the app sees (``Engine``).
+
+Workflow code imports this file, so it stays pure.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from multiagent.core.events import EventKind
+from multiagent.core.outcome import Outcome
+from multiagent.core.settings import TaskSettings
+from multiagent.core.step import StepDef
+
+T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741 — input
+O = TypeVar("O")  # noqa: E741 — output
+
+
+class Handle(Protocol[T]):
+    """A child of a group. Await it for its value; its error is thrown into whoever awaits it."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it has a value or an error."""
+        ...
+
+    @property
+    def error(self) -> BaseException | None:
+        """Its error, once done."""
+        ...
+
+    def result(self) -> T:
+        """Its value, once done; raises its error."""
+        ...
+
+    def cancel(self) -> None:
+        """Throw Cancelled into it."""
+        ...
+
+    def __await__(self) -> Any: ...  # noqa: ANN401 — the kernel's own yield protocol
+
+
+class Group(Protocol):
+    """Structured children: leaving the block waits for all; a failed child cancels its siblings in spawn order and
+    fails the group with its error, awaited or not."""
+
+    def spawn(self, child: Coroutine[Any, Any, T], *, contain: bool = False) -> Handle[T]:
+        """Start a child. ``contain``: its PlatformError stays in its handle and does not fail the group."""
+        ...
+
+    async def __aenter__(self) -> "Group": ...
+
+    async def __aexit__(self, *error: object) -> bool | None: ...
+
+
+class Context(Protocol):
+    """Everything that workflow code may do. Its awaitables are the only ones allowed there."""
+
+    @property
+    def settings(self) -> TaskSettings:
+        """The settings in force now (a fork may change them at its cut)."""
+        ...
+
+    async def step(self, definition: StepDef[I, O], input: I, key: str) -> O:  # noqa: A002 — the field's term
+        """Run a step and return its committed result; StepFailed with the failure's code otherwise.
+
+        ``key`` is unique in the run ("a2/think/3"); a duplicate raises WorkflowBroken.
+        """
+        ...
+
+    def group(self) -> Group:
+        """Return a new group, for ``async with``."""
+        ...
+
+    async def wait_any(self, handles: "list[Handle[Any]]") -> "Handle[Any]":
+        """Return the first finished handle; of several, the one that finished first."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """A durable timer."""
+        ...
+
+    async def timeout(self, seconds: float, work: Coroutine[Any, Any, T]) -> T:
+        """Return the work's value; cancel it and raise TimeoutError when the durable timer is first."""
+        ...
+
+    async def wait_signal(self, name: str) -> bytes:
+        """Return the next signal of that name, also one that came before the wait."""
+        ...
+
+    def now(self) -> int:
+        """Milliseconds UTC of the outcome that is being handled."""
+        ...
+
+    def uuid(self) -> str:
+        """A deterministic unique id."""
+        ...
+
+    def random(self) -> float:
+        """A deterministic number in [0, 1)."""
+        ...
+
+    def emit(self, kind: EventKind, payload: msgspec.Struct) -> None:
+        """Say that something happened: an event keyed ``w/<n>``."""
+        ...
+
+    def publish(self, name: str, state: msgspec.Struct) -> None:
+        """Set what ``Engine.query`` answers for this name."""
+        ...
+
+    def patched(self, id: str) -> bool:  # noqa: A002 — the field's term
+        """Whether this run takes the changed branch ``id``; journaled, so that old runs keep the old one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow(Generic[I, O]):
+    """A named workflow function with its input and output records."""
+
+    name: str
+    run: Callable[[Context, I], Coroutine[Any, Any, O]]
+    input: type[I]
+    output: type[O]
+
+
+class StepInfo(Protocol):
+    """What a step's code knows of its run."""
+
+    @property
+    def tenant(self) -> str:
+        """The task's tenant."""
+        ...
+
+    @property
+    def task(self) -> str:
+        """The task's id."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """The step's key."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """Counted from 1, over all processes."""
+        ...
+
+    @property
+    def deadline(self) -> int:
+        """When the step's time is up, in milliseconds UTC."""
+        ...
+
+    def heartbeat(self) -> None:
+        """Say that the step is alive."""
+        ...
+
+    async def event(self, kind: EventKind, payload: msgspec.Struct) -> None:
+        """Append a step event, keyed ``<step>/<attempt>/<kind>/<n>``."""
+        ...
+
+
+StepCode = Callable[[StepInfo, I], Awaitable[O]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[I, O]):
+    """A step's definition with the code that does it, as a process registers it."""
+
+    definition: StepDef[I, O]
+    code: StepCode[I, O]
+
+
+class RunResult(msgspec.Struct, frozen=True):
+    """How a workflow ended: a value (JSON of its output record), or a failure code and message."""
+
+    status: str
+    value: bytes = b""
+    code: str = ""
+    message: str = ""
+
+
+class Engine(Protocol):
+    """A durable engine. Task ids are unique over tenants."""
+
+    async def start(self, tenant: str, task: str, workflow: str, input: bytes) -> None:  # noqa: A002
+        """Start a workflow, idempotent by id."""
+        ...
+
+    async def result(self, tenant: str, task: str) -> RunResult:
+        """Wait for the end; cancelling the wait does not touch the workflow."""
+        ...
+
+    async def signal(self, tenant: str, task: str, name: str, value: bytes, id: str) -> None:  # noqa: A002
+        """Deliver a signal once by ``id``; NotFound for an unknown task, InvalidInput for a finished one."""
+        ...
+
+    async def query(self, tenant: str, task: str, name: str) -> bytes:
+        """Return what the workflow last published under a name."""
+        ...
+
+    async def cancel(self, tenant: str, task: str, reason: str) -> None:
+        """Throw Cancelled into the workflow; its running steps stop within a second."""
+        ...
+
+    async def history(self, tenant: str, task: str) -> tuple[Outcome, ...]:
+        """Return the journal."""
+        ...
+
+    async def replay(self, tenant: str, task: str) -> RunResult:
+        """Feed the recorded outcomes to today's code, with no side effect; NonDeterminism where it drifts."""
+        ...

@@ -1,0 +1,160 @@
+"""The port of relational storage: one way to write (``commit``), typed ways to read."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from multiagent.core.budget import ScopeRef, ScopeState
+from multiagent.core.events import Event, EventHeader
+from multiagent.core.messages import Message
+from multiagent.core.outcome import Failure, Outcome
+from multiagent.core.task import TaskStatus
+from multiagent.core.usage import Bill, Usage
+from multiagent.storage.sql.ops import Op, StoredResult
+
+
+class Writer(Protocol):
+    """The one door for writes."""
+
+    async def commit(self, *ops: Op) -> tuple[object, ...]:
+        """Run the operations in one transaction; return one answer an operation, typed as its class says.
+
+        Raises StorageUnavailable, StorageFull, StorageCorrupt; then none of the operations took effect.
+        """
+        ...
+
+    def queue(self, *ops: Op) -> None:
+        """Commit without waiting, in order ahead of every later ``commit``; a failure closes the writer."""
+        ...
+
+    def on_commit(self, listener: Callable[[Sequence[EventHeader]], None]) -> Callable[[], None]:
+        """Call ``listener`` on the event loop with the headers of each committed batch; returns the unsubscriber."""
+        ...
+
+
+class TaskRow(msgspec.Struct, frozen=True):
+    """One row of ``task_executions``."""
+
+    tenant: str
+    id: str
+    workflow: str
+    user: str
+    session: str
+    query: str
+    mode: str
+    status: TaskStatus
+    input: bytes
+    principal: bytes
+    result: bytes
+    error: Failure | None
+    usage: Usage
+    cost_pico: int
+    duration_ms: int | None
+    created: int
+    updated: int
+    last_seq: int
+    waits_for: str = ""
+    parent_id: str = ""
+    root_id: str = ""
+
+
+class AgentRow(msgspec.Struct, frozen=True):
+    """One row of ``agent_executions``."""
+
+    task: str
+    agent: str
+    query: str
+    status: str
+    result: str
+    model: str
+    vendor: str
+    usage: Usage
+    cost_pico: int
+    execution_ms: int
+    tool_calls: int
+
+
+class CommandRow(msgspec.Struct, frozen=True):
+    """One undelivered command."""
+
+    tenant: str
+    id: str
+    task: str
+    kind: str
+    payload: bytes
+    principal: bytes
+    time: int
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """A stored answer and the hash of the request it answers."""
+
+    request_hash: str
+    answer: bytes
+
+
+class Reader(Protocol):
+    """All reads. Every method is scoped to one tenant unless it says otherwise."""
+
+    async def task(self, tenant: str, task: str) -> TaskRow | None:
+        """Return a task by id."""
+        ...
+
+    async def tasks(
+        self, tenant: str, *, status: TaskStatus | None = None, before: str = "", limit: int = 50
+    ) -> tuple[TaskRow, ...]:
+        """Return tasks, newest first, ids below ``before``."""
+        ...
+
+    async def unfinished(self) -> tuple[TaskRow, ...]:
+        """Return the queued, running and waiting tasks of all tenants, oldest first."""
+        ...
+
+    async def agents(self, tenant: str, task: str) -> tuple[AgentRow, ...]:
+        """Return the agent tasks of a task, by agent id."""
+        ...
+
+    async def commands(self, limit: int = 100) -> tuple[CommandRow, ...]:
+        """Return undelivered commands of all tenants, oldest first."""
+        ...
+
+    async def events(self, tenant: str, task: str, after: int = 0, limit: int = 1000) -> tuple[Event, ...]:
+        """Return events with ``seq`` over ``after``, in order, payloads included."""
+        ...
+
+    async def journal(self, tenant: str, task: str) -> tuple[Outcome, ...]:
+        """Return all outcomes in order."""
+        ...
+
+    async def results(self, tenant: str, task: str) -> dict[str, StoredResult]:
+        """Return all committed results by step key."""
+        ...
+
+    async def result(self, tenant: str, task: str, key: str) -> StoredResult | None:
+        """Return one committed result."""
+        ...
+
+    async def completion(self, tenant: str, key: str) -> Completion | None:
+        """Return the answer stored under an idempotency key."""
+        ...
+
+    async def chain(self, tenant: str, head: str) -> tuple[Message, ...]:
+        """Return the messages of a conversation from its root to ``head``; NotFound where one is missing."""
+        ...
+
+    async def scope(self, tenant: str, scope: ScopeRef) -> ScopeState | None:
+        """Return what stands booked in a scope."""
+        ...
+
+    async def reported_prompt(self, tenant: str, head_hash: str, model: str) -> Usage | None:
+        """Return the vendor-reported usage of an earlier call with this prompt head on this model."""
+        ...
+
+    async def bill(self, tenant: str, task: str) -> Bill:
+        """Return the sum of a task's usage lines and lost reservations."""
+        ...
+
+    async def approval_state(self, tenant: str, approval: str) -> str | None:
+        """Return pending, approved, rejected, expired or consumed."""
+        ...
