@@ -1,5 +1,3 @@
-"""What holds for every test."""
+"""The plugins of the whole test run."""
 
-import os
-
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+pytest_plugins = ["tests.guard.plugin", "tests.spec.plugin"]
