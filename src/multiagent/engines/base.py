@@ -15,11 +15,12 @@ from multiagent.core.settings import TaskSettings
 from multiagent.core.step import StepDef
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 I = TypeVar("I")  # noqa: E741 — input
 O = TypeVar("O")  # noqa: E741 — output
 
 
-class Handle(Protocol[T]):
+class Handle(Protocol[T_co]):
     """A child of a group. Await it for its value; its error is thrown into whoever awaits it."""
 
     @property
@@ -32,7 +33,7 @@ class Handle(Protocol[T]):
         """Its error, once done."""
         ...
 
-    def result(self) -> T:
+    def result(self) -> T_co:
         """Its value, once done; raises its error."""
         ...
 

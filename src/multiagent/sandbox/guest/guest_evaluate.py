@@ -51,7 +51,8 @@ def _execute(request: dict[str, object]) -> str | None:
     sys.stdout.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")
     sys.stderr.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")
     random.seed(os.urandom(16))
-    os.chdir(str(request["folder"]))
+    if request["folder"]:
+        os.chdir(str(request["folder"]))
     code = str(request["code"])
     linecache.cache[FILE] = (len(code), None, code.splitlines(keepends=True), FILE)
     main = types.ModuleType("__main__")
