@@ -1,0 +1,123 @@
+"""Every setting there is, typed, with its default. ``configs/multiagent.yaml`` shows the same with comments."""
+
+from typing import Literal
+
+import msgspec
+
+from multiagent.core.money import usd
+from multiagent.core.tier import Tier
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of the configuration; an unknown key is an error."""
+
+
+class StorageSettings(_Section, frozen=True, kw_only=True):
+    """``synchronous`` FULL survives power loss, NORMAL only the death of the process."""
+
+    synchronous: Literal["FULL", "NORMAL"] = "FULL"
+
+
+class TaskLimits(_Section, frozen=True, kw_only=True):
+    """How a task is analysed, split and bounded; scores are 0–1."""
+
+    simple_below: float = 0.3
+    complex_from: float = 0.7
+    max_agents: int = 5
+    max_nodes: int = 12
+    max_turns: int = 8
+    max_repeats: int = 3
+    max_output: int = 2048
+    temperature: float = 0.0
+    tier: Tier | None = None
+    model: str = ""
+    fail_fast: bool = False
+
+
+class BudgetSettings(_Section, frozen=True, kw_only=True):
+    """Limits in US dollars (decimal text) and tokens; the user's is for one UTC day."""
+
+    request_usd: str = "0.10"
+    task_usd: str = "1.00"
+    task_tokens: int = 200_000
+    user_day_usd: str = "100.00"
+
+
+class SandboxSettings(_Section, frozen=True, kw_only=True):
+    """Sizes in MiB, times in seconds."""
+
+    workers: int = 2
+    memory_mib: int = 256
+    timeout_s: float = 30.0
+    output_kib: int = 256
+
+
+class CacheSettings(_Section, frozen=True, kw_only=True):
+    """The exact answer cache."""
+
+    enabled: bool = True
+    ttl_s: float = 3600.0
+
+
+class AttachmentSettings(_Section, frozen=True, kw_only=True):
+    """Largest attachment, in MiB, and how many a task may have."""
+
+    max_mib: int = 100
+    max_count: int = 50
+
+
+class OfflineSettings(_Section, frozen=True, kw_only=True):
+    """The built-in stand-in model: added latency a call in seconds, share of calls that fail (0–1)."""
+
+    latency_s: float = 0.0
+    failure_rate: float = 0.0
+
+
+class Settings(_Section, frozen=True, kw_only=True):
+    """The whole configuration. Empty paths mean the files shipped with the package."""
+
+    storage: StorageSettings = StorageSettings()
+    task: TaskLimits = TaskLimits()
+    budget: BudgetSettings = BudgetSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    cache: CacheSettings = CacheSettings()
+    attachments: AttachmentSettings = AttachmentSettings()
+    offline: OfflineSettings = OfflineSettings()
+    models_file: str = ""
+    policy_dir: str = ""
+
+
+class Places(msgspec.Struct, frozen=True):
+    """Where things live: ``home`` holds data, ``cache`` what can be made again."""
+
+    home: str
+    cache: str
+
+
+def check(settings: Settings) -> list[str]:
+    """Return what is wrong with values that types alone do not catch, one sentence each."""
+    wrong: list[str] = []
+    task = settings.task
+    if not 0 <= task.simple_below <= task.complex_from <= 1:
+        wrong.append("task.simple_below and task.complex_from must be 0 ≤ simple_below ≤ complex_from ≤ 1")
+    at_least_one = {
+        "task.max_agents": task.max_agents,
+        "task.max_nodes": task.max_nodes,
+        "task.max_turns": task.max_turns,
+        "task.max_repeats": task.max_repeats,
+        "task.max_output": task.max_output,
+        "budget.task_tokens": settings.budget.task_tokens,
+        "sandbox.workers": settings.sandbox.workers,
+        "sandbox.memory_mib": settings.sandbox.memory_mib,
+        "sandbox.output_kib": settings.sandbox.output_kib,
+        "attachments.max_mib": settings.attachments.max_mib,
+        "attachments.max_count": settings.attachments.max_count,
+    }
+    wrong.extend(f"{name} must be at least 1, not {value}" for name, value in at_least_one.items() if value < 1)
+    if settings.sandbox.timeout_s <= 0 or settings.cache.ttl_s <= 0:
+        wrong.append("sandbox.timeout_s and cache.ttl_s must be over 0")
+    if not 0 <= settings.offline.failure_rate <= 1 or settings.offline.latency_s < 0:
+        wrong.append("offline.failure_rate must be 0–1 and offline.latency_s not negative")
+    for amount in (settings.budget.request_usd, settings.budget.task_usd, settings.budget.user_day_usd):
+        usd(amount)
+    return wrong
