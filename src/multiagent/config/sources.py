@@ -48,7 +48,7 @@ def load(home: Path, environment: Mapping[str, str]) -> Settings:
 def _from_file(path: Path) -> dict[str, object]:
     if not path.exists():
         return {}
-    import yaml  # noqa: PLC0415 — most homes have no file
+    import yaml
 
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -63,7 +63,9 @@ class Breaker:
                 details={"name": self.name},
             )
         if state == "half_open" and self._requests >= self._policy.max_requests:
-            raise BreakerOpen(f"{self.name} is being tried after failures; try again shortly", details={"name": self.name})
+            raise BreakerOpen(
+                f"{self.name} is being tried after failures; try again shortly", details={"name": self.name}
+            )
         self._requests += 1
         return self._generation
 

@@ -184,7 +184,8 @@ Rung = Literal["normal", "alert", "cheaper", "fewer", "partial"]
 
 def rung(used: Amount, limit: Limit, alert_percent: int = ALERT_PERCENT) -> Rung:
     """Return how far down the ladder a task stands: from 80% alert and a cheaper tier, 90% fewer agents, 97% a
-    partial answer."""
+    partial answer.
+    """
     percent = share(used, limit)
     if percent < alert_percent:
         return "normal"

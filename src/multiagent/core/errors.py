@@ -289,7 +289,9 @@ class StepPoisoned(EngineError):
 class StepFailed(EngineError):
     """What workflow code catches when a step failed: the failure's own code, message and details."""
 
-    def __init__(self, code: str, message: str, *, retryable: bool = False, details: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, *, retryable: bool = False, details: Mapping[str, object] | None = None
+    ) -> None:
         super().__init__(message, details=details)
         self.code = code
         self.retryable = retryable

@@ -14,7 +14,8 @@ Queue = Literal["orchestrator", "agent", "llm", "ledger"]
 @dataclass(frozen=True, slots=True)
 class StepPolicy:
     """How long a step may take, in seconds. There is no attempt count: only lost workers and the platform's own
-    ``STORAGE_*``/``ENGINE_*`` errors are retried, until ``deadline``, which counts time with a live owner."""
+    ``STORAGE_*``/``ENGINE_*`` errors are retried, until ``deadline``, which counts time with a live owner.
+    """
 
     attempt_timeout: float = 120.0
     deadline: float = 600.0
