@@ -16,7 +16,10 @@ _DEEPEST: Final = 2
 
 
 def places(environment: Mapping[str, str]) -> Places:
-    """Return home (``MULTIAGENT_HOME``, else ``~/.multiagent``) and cache (``MULTIAGENT_CACHE``, else ``~/.cache/multiagent``)."""
+    """Return home and cache.
+
+    ``MULTIAGENT_HOME`` else ``~/.multiagent``; ``MULTIAGENT_CACHE`` else ``~/.cache/multiagent``.
+    """
     user = Path(environment.get("HOME") or Path.home())
     cache = Path(environment.get("XDG_CACHE_HOME") or user / ".cache") / "multiagent"
     return Places(

@@ -23,7 +23,7 @@ class CodeFacts(msgspec.Struct, frozen=True):
 
 
 class ToolAsk(msgspec.Struct, frozen=True, tag="tool", tag_field="ask"):
-    """May this principal run this tool with arguments of this hash, which carry these labels?"""
+    """Asks whether this principal may run this tool with arguments of this hash, which carry these labels."""
 
     principal: Principal
     task: str
@@ -36,7 +36,7 @@ class ToolAsk(msgspec.Struct, frozen=True, tag="tool", tag_field="ask"):
 
 
 class ModelAsk(msgspec.Struct, frozen=True, tag="model", tag_field="ask"):
-    """May this principal send content with these labels to this model?"""
+    """Asks whether this principal may send content with these labels to this model."""
 
     principal: Principal
     task: str
@@ -48,7 +48,7 @@ class ModelAsk(msgspec.Struct, frozen=True, tag="model", tag_field="ask"):
 
 
 class EgressAsk(msgspec.Struct, frozen=True, tag="egress", tag_field="ask"):
-    """May this principal open a connection to this host with content that carries these labels?"""
+    """Asks whether this principal may open a connection to this host with content that carries these labels."""
 
     principal: Principal
     task: str

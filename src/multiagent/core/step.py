@@ -1,4 +1,7 @@
-"""A step: the journaled unit of work. Its definition is pure data; its code is registered by the process that runs it."""
+"""A step: the journaled unit of work.
+
+Its definition is pure data; its code is registered by the process that runs it.
+"""
 
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar

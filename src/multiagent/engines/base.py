@@ -46,7 +46,8 @@ class Handle(Protocol[T_co]):
 
 class Group(Protocol):
     """Structured children: leaving the block waits for all; a failed child cancels its siblings in spawn order and
-    fails the group with its error, awaited or not."""
+    fails the group with its error, awaited or not.
+    """
 
     def spawn(self, child: Coroutine[Any, Any, T], *, contain: bool = False) -> Handle[T]:
         """Start a child. ``contain``: its PlatformError stays in its handle and does not fail the group."""
