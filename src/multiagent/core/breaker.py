@@ -59,7 +59,8 @@ class Breaker:
         state = self.state(now)
         if state == "open":
             raise BreakerOpen(
-                f"{self.name} failed {self._policy.max_failures} times in a row; calls go on in {self._expiry - now:.0f} s",
+                f"{self.name} failed {self._policy.max_failures} times in a row; "
+                f"calls go on in {self._expiry - now:.0f} s",
                 details={"name": self.name},
             )
         if state == "half_open" and self._requests >= self._policy.max_requests:
@@ -69,7 +70,7 @@ class Breaker:
         self._requests += 1
         return self._generation
 
-    def after(self, generation: int, success: bool, now: float) -> None:
+    def after(self, generation: int, *, success: bool, now: float) -> None:
         """Record how an admitted call ended; ignored where its generation has passed."""
         state = self.state(now)
         if generation != self._generation:

@@ -5,7 +5,7 @@ Workflow code imports this file, so it stays pure.
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import msgspec
 
@@ -53,7 +53,7 @@ class Group(Protocol):
         """Start a child. ``contain``: its PlatformError stays in its handle and does not fail the group."""
         ...
 
-    async def __aenter__(self) -> "Group": ...
+    async def __aenter__(self) -> Self: ...
 
     async def __aexit__(self, *error: object) -> bool | None: ...
 

@@ -22,7 +22,7 @@ def test_it_opens_after_failures_in_a_row() -> None:
     """A success in between starts the count again."""
     breaker = Breaker("v", POLICY)
     for good in (False, False, True, False, False):
-        breaker.after(breaker.before(0), good, 0)
+        breaker.after(breaker.before(0), success=good, now=0)
     assert breaker.state(0) == "closed"
     breaker.after(breaker.before(0), success=False, now=0)
     with pytest.raises(BreakerOpen, match="10 s"):
@@ -106,7 +106,7 @@ def test_it_never_admits_more_than_it_may(script: list[tuple[bool, float]]) -> N
         admitted[generation] = admitted.get(generation, 0) + 1
         if state == "half_open":
             assert admitted[generation] <= POLICY.max_requests
-        breaker.after(generation, success, now)
+        breaker.after(generation, success=success, now=now)
 
 
 @given(st.integers(0, 200), st.floats(0, 1, exclude_max=True))
