@@ -6,7 +6,7 @@ for candidate in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 p
         exit 0
     fi
 done
-cat >&2 <<'MESSAGE'
+while IFS= read -r line; do echo "$line" >&2; done <<'MESSAGE'
 multiagent needs Python 3.11 or newer with its venv module, and found none on PATH.
   Debian, Ubuntu:  apt-get install python3 python3-venv
   macOS:           brew install python@3.13
