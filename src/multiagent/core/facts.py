@@ -1,0 +1,193 @@
+"""What the payloads of events hold: one small record a kind, read by the live view, audit and `tasks events`.
+
+Tokens are counts, costs pico-dollars, times milliseconds. Fields may be added, never renamed.
+"""
+
+import msgspec
+
+
+class TaskSubmitted(msgspec.Struct, frozen=True):
+    """task.submitted."""
+
+    query: str
+    attachments: tuple[str, ...] = ()
+    session: str = ""
+
+
+class TaskStarted(msgspec.Struct, frozen=True):
+    """task.started."""
+
+    max_agents: int
+    limit_tokens: int | None = None
+    limit_pico: int | None = None
+
+
+class TaskAnalyzed(msgspec.Struct, frozen=True):
+    """task.analyzed: the complexity score (0–1), the mode it leads to, and why."""
+
+    score: float
+    mode: str
+    reasons: tuple[str, ...] = ()
+
+
+class PlannedTask(msgspec.Struct, frozen=True):
+    """One node of the plan."""
+
+    id: str
+    title: str
+    depends_on: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    attachments: tuple[str, ...] = ()
+
+
+class TaskPlanned(msgspec.Struct, frozen=True):
+    """task.planned: the DAG; its edges are the nodes' ``depends_on``."""
+
+    tasks: tuple[PlannedTask, ...]
+    reason: str = ""
+    degraded: bool = False
+
+
+class TaskDegraded(msgspec.Struct, frozen=True):
+    """task.degraded: the task goes on, with less than was asked for."""
+
+    reason: str
+    code: str = ""
+
+
+class AgentStarted(msgspec.Struct, frozen=True):
+    """agent.started."""
+
+    agent: str
+    title: str
+    tier: str = ""
+    limit_tokens: int | None = None
+    limit_pico: int | None = None
+
+
+class AgentState(msgspec.Struct, frozen=True):
+    """agent.state: ``doing`` is the tool while acting; tokens and cost are the agent's so far."""
+
+    agent: str
+    state: str
+    turn: int
+    doing: str = ""
+    tokens: int = 0
+    cost_pico: int = 0
+
+
+class AgentEnded(msgspec.Struct, frozen=True):
+    """agent.completed, agent.failed: ``code`` and ``message`` are empty for a completed one."""
+
+    agent: str
+    title: str
+    tokens: int = 0
+    cost_pico: int = 0
+    saved_pico: int = 0
+    elapsed_ms: int = 0
+    turns: int = 0
+    tool_calls: int = 0
+    models: tuple[str, ...] = ()
+    partial: bool = False
+    code: str = ""
+    message: str = ""
+
+
+class AgentSkipped(msgspec.Struct, frozen=True):
+    """agent.skipped."""
+
+    agent: str
+    title: str
+    reason: str
+
+
+class BudgetAlert(msgspec.Struct, frozen=True):
+    """budget.alert: the task went down the ladder to this rung (alert, cheaper, fewer, partial)."""
+
+    rung: str
+    percent: int
+    tokens: int
+    cost_pico: int
+    limit_tokens: int | None = None
+    limit_pico: int | None = None
+
+
+class SynthesisStarted(msgspec.Struct, frozen=True):
+    """synthesis.started: from so many finished agent tasks, and what is missing."""
+
+    parts: int
+    missing: tuple[str, ...] = ()
+
+
+class TaskEnded(msgspec.Struct, frozen=True):
+    """task.completed, task.failed, task.cancelled: the bill's sums, and why where it did not complete."""
+
+    tokens: int = 0
+    cost_pico: int = 0
+    saved_pico: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    elapsed_ms: int = 0
+    models: tuple[str, ...] = ()
+    partial: bool = False
+    missing: tuple[str, ...] = ()
+    code: str = ""
+    message: str = ""
+
+
+class MessageCompleted(msgspec.Struct, frozen=True):
+    """message.completed: a model's whole answer is stored under ``head``."""
+
+    purpose: str
+    head: str
+    finish: str
+    tokens: int
+    cost_pico: int
+    vendor: str
+    model: str
+    agent: str = ""
+    saved_pico: int = 0
+    cached: str = ""
+    lowered: int = 0
+    estimated: bool = False
+
+
+class ToolChecked(msgspec.Struct, frozen=True):
+    """tool.checked, tool.denied: what was decided on a call, with the hash of its arguments."""
+
+    agent: str
+    tool: str
+    verdict: str
+    arguments_hash: str
+    reasons: tuple[str, ...] = ()
+
+
+class ToolEnded(msgspec.Struct, frozen=True):
+    """tool.completed, tool.failed: ``head`` is the stored observation, ``size`` its characters."""
+
+    agent: str
+    tool: str
+    head: str
+    size: int
+    sources: tuple[str, ...] = ()
+    metrics: dict[str, float] = {}
+
+
+class ApprovalAsked(msgspec.Struct, frozen=True):
+    """approval.requested."""
+
+    approval: str
+    agent: str
+    tool: str
+    arguments_hash: str
+    reasons: tuple[str, ...]
+    expires: int
+
+
+class ApprovalEnded(msgspec.Struct, frozen=True):
+    """approval.decided, approval.expired."""
+
+    approval: str
+    state: str
+    by: str = ""
+    reason: str = ""
