@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ruff: noqa: INP001
 """The standard library inside the image: the common part imported, the rest as compressed code in memory.
 
@@ -10,26 +11,32 @@ import importlib.machinery
 import importlib.util
 import io
 import marshal
-import os
 import pkgutil
 import sys
 import types
 import zlib
+from pathlib import Path
 
-STDLIB = "/python"
+STDLIB = Path("/python")
+# Of no use without a screen, a network or a package index, and heavy.
 LEFT_OUT = frozenset(
-    "__phello__ _pyrepl antigravity config-3 ctypes curses dbm ensurepip idlelib lib2to3 pydoc_data site-packages "
-    "test this tkinter turtle turtledemo venv __pycache__ webbrowser smtplib imaplib poplib ftplib xmlrpc wsgiref".split()
+    {"__phello__", "__pycache__", "_pyrepl", "antigravity", "config-3", "ctypes", "curses", "dbm", "ensurepip"}
+    | {"ftplib", "idlelib", "imaplib", "lib2to3", "poplib", "pydoc_data", "site-packages", "smtplib", "test", "this"}
+    | {"tkinter", "turtle", "turtledemo", "venv", "webbrowser", "wsgiref", "xmlrpc"}
 )
 WARM = (
-    "abc argparse array ast base64 binascii bisect calendar cmath codecs collections.abc colorsys configparser "
-    "contextlib copy csv dataclasses datetime decimal difflib email.message enum errno fnmatch fractions functools "
-    "gc glob graphlib gzip hashlib heapq hmac html html.parser inspect io ipaddress itertools json json.tool keyword "
-    "linecache locale logging math mimetypes numbers operator os os.path pathlib pickle platform pprint queue random "
-    "re reprlib secrets shlex shutil signal sqlite3 statistics string struct sys tempfile textwrap threading time "
-    "timeit tokenize tomllib traceback types typing unicodedata unittest urllib.parse uuid warnings weakref "
-    "xml.etree.ElementTree zipfile zlib zoneinfo _strptime _pydecimal _pylong"
-).split()
+    *("abc", "argparse", "array", "ast", "base64", "binascii", "bisect", "calendar", "cmath", "codecs", "collections"),
+    *("collections.abc", "colorsys", "configparser", "contextlib", "copy", "csv", "dataclasses", "datetime", "decimal"),
+    *("difflib", "email.message", "enum", "errno", "fnmatch", "fractions", "functools", "gc", "glob", "graphlib"),
+    *("gzip", "hashlib", "heapq", "hmac", "html", "html.parser", "inspect", "io", "ipaddress", "itertools", "json"),
+    *("json.tool", "keyword", "linecache", "locale", "logging", "math", "mimetypes", "numbers", "operator", "os"),
+    *("os.path", "pathlib", "pickle", "platform", "pprint", "queue", "random", "re", "reprlib", "secrets", "shlex"),
+    *("shutil", "signal", "sqlite3", "statistics", "string", "struct", "sys", "tempfile", "textwrap", "threading"),
+    *("time", "timeit", "tokenize", "tomllib", "traceback", "types", "typing", "unicodedata", "unittest"),
+    *("urllib.parse", "uuid", "warnings", "weakref", "xml.etree.ElementTree", "zipfile", "zlib", "zoneinfo"),
+    # What the above import only when they are first used.
+    *("_strptime", "_pydecimal", "_pylong"),
+)
 
 _codes: dict[str, tuple[bool, bytes]] = {}
 _zones: dict[str, bytes] = {}
@@ -38,7 +45,9 @@ _zones: dict[str, bytes] = {}
 class ArchiveImporter(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds and loads the modules kept as compressed code."""
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: object = None, target: object = None
+    ) -> importlib.machinery.ModuleSpec | None:
         """Answer for the archive's own names, and for nothing else."""
         found = _codes.get(fullname)
         if found is None:
@@ -70,24 +79,20 @@ def warm() -> None:
     _embed_zones()
 
 
-def _collect(folder: str, prefix: str) -> None:
-    for entry in sorted(os.listdir(folder)):
-        path = os.path.join(folder, entry)
-        stem, extension = os.path.splitext(entry)
-        if stem in LEFT_OUT:
+def _collect(folder: Path, prefix: str) -> None:
+    for path in sorted(folder.iterdir()):
+        if path.stem in LEFT_OUT:
             continue
-        if os.path.isdir(path):
-            if os.path.exists(os.path.join(path, "__init__.py")):
-                _keep(prefix + entry, os.path.join(path, "__init__.py"), package=True)
-                _collect(path, prefix + entry + ".")
-        elif extension == ".py" and stem != "__init__":
-            _keep(prefix + stem, path, package=False)
+        start = path / "__init__.py"
+        if start.exists():
+            _keep(prefix + path.name, start, package=True)
+            _collect(path, f"{prefix}{path.name}.")
+        elif path.suffix == ".py" and path.stem != "__init__":
+            _keep(prefix + path.stem, path, package=False)
 
 
-def _keep(name: str, path: str, *, package: bool) -> None:
-    with open(path, "rb") as file:
-        source = file.read()
-    code = compile(source, f"<stdlib>/{name}", "exec", dont_inherit=True)
+def _keep(name: str, path: Path, *, package: bool) -> None:
+    code = compile(path.read_bytes(), f"<stdlib>/{name}", "exec", dont_inherit=True)
     _codes[name] = (package, zlib.compress(marshal.dumps(code), 6))
 
 
@@ -97,14 +102,10 @@ def _embed_zones() -> None:
 
     import tzdata
 
-    root = os.path.join(os.path.dirname(tzdata.__file__), "zoneinfo")
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = os.path.join(folder, name)
-            with open(path, "rb") as file:
-                data = file.read()
-            if data.startswith(b"TZif"):
-                _zones[os.path.relpath(path, root)] = data
+    root = Path(tzdata.__file__).parent / "zoneinfo"
+    for path in root.rglob("*"):
+        if path.is_file() and (data := path.read_bytes()).startswith(b"TZif"):
+            _zones[path.relative_to(root).as_posix()] = data
 
     def load(key: str) -> io.BytesIO:
         if key not in _zones:

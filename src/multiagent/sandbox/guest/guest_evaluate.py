@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ruff: noqa: INP001
 """Runs one program and puts what came of it into an envelope.
 
@@ -7,7 +8,7 @@ The value of a program is that of its last expression, as in a notebook, or else
 import ast
 import builtins
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -80,7 +81,7 @@ def _to_json(value: object) -> str:
 
 def _plain(value: object) -> object:
     """Stand in JSON for what JSON does not have."""
-    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+    if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, (decimal.Decimal, fractions.Fraction, os.PathLike)):
         return str(value)

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ruff: noqa: INP001
 """The component's one export, and what happens once at build: everything imported here is part of the image.
 

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ruff: noqa: INP001
 """What a sandbox cannot do says so clearly, instead of failing in the depth of the standard library.
 

@@ -1,0 +1,135 @@
+"""A pool of worker processes, at most ``size`` at work, one more kept warm, and a bounded queue before them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from pathlib import Path
+
+from multiagent.core.errors import SandboxBusy, SandboxCrashed, SandboxError
+from multiagent.sandbox.process import Worker
+
+START_TIMEOUT_S = 30.0
+# A worker is replaced after so many runs, whatever it has leaked by then goes with it.
+MAX_RUNS = 2_000
+
+
+class Pool:
+    """Leases workers. Everything runs on one event loop; ``close`` must be awaited on it."""
+
+    def __init__(self, artifact: Path, *, size: int, spare: int = 1, max_waiting: int = 64) -> None:
+        self._artifact = artifact
+        self._size = size
+        self._spare = spare
+        self._max_waiting = max_waiting
+        self._idle: deque[Worker] = deque()
+        self._waiting: deque[asyncio.Future[Worker]] = deque()
+        self._busy = 0
+        self._starting = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def lease(self, timeout_s: float) -> Worker:
+        """Return a warm worker for this caller alone; give it back with ``release``.
+
+        Raises SandboxBusy if the queue is full, or no worker is free in ``timeout_s``; SandboxCrashed if none starts.
+        """
+        if self._closed:
+            raise SandboxError("the sandbox is closed")
+        if len(self._waiting) >= self._max_waiting:
+            raise SandboxBusy(f"{self._max_waiting} programs wait for the sandbox already; try again later")
+        turn: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._dispatch()
+        if turn.done():
+            return turn.result()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await turn
+        except BaseException as error:
+            self._leave(turn)
+            if isinstance(error, TimeoutError):
+                raise SandboxBusy(f"no sandbox worker became free in {timeout_s:g} s; try again later") from None
+            raise
+
+    def release(self, worker: Worker, *, healthy: bool) -> None:
+        """Give a worker back; an unhealthy or worn one is ended and replaced."""
+        self._busy -= 1
+        if healthy and worker.alive and worker.runs < MAX_RUNS and not self._closed:
+            self._idle.append(worker)
+        else:
+            worker.kill()
+            self._spawn(worker.close())
+        self._dispatch()
+
+    def warm(self) -> None:
+        """Begin to start the workers that will be wanted first."""
+        self._dispatch()
+
+    async def close(self) -> None:
+        """End all workers and wait until they are gone; callers in the queue get an error."""
+        self._closed = True
+        for turn in self._waiting:
+            if not turn.done():
+                turn.set_exception(SandboxError("the sandbox was closed"))
+        self._waiting.clear()
+        for task in tuple(self._tasks):
+            if task.get_name() == "start":
+                task.cancel()
+        while self._idle:
+            self._spawn(self._idle.popleft().close())
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _leave(self, turn: "asyncio.Future[Worker]") -> None:
+        """Take a caller out of the queue; a worker that came too late for it goes to the next."""
+        if turn in self._waiting:
+            self._waiting.remove(turn)
+        elif turn.done() and not turn.cancelled() and turn.exception() is None:
+            self.release(turn.result(), healthy=True)
+
+    def _dispatch(self) -> None:
+        """Hand idle workers to those who wait, and start what is missing."""
+        while self._idle and self._waiting and self._busy < self._size:
+            turn = self._waiting.popleft()
+            if turn.done():
+                continue
+            worker = self._idle.popleft()
+            if not worker.alive:
+                self._waiting.appendleft(turn)
+                self._spawn(worker.close())
+                continue
+            self._busy += 1
+            turn.set_result(worker)
+        wanted = min(self._size, self._busy + len(self._waiting)) + self._spare
+        missing = 0 if self._closed else wanted - self._busy - len(self._idle) - self._starting
+        for _ in range(missing):
+            self._starting += 1
+            self._spawn(self._start(), name="start")
+
+    async def _start(self) -> None:
+        try:
+            worker = await Worker.start(self._artifact, START_TIMEOUT_S)
+        except SandboxCrashed as error:
+            self._fail_next(error)
+            return
+        finally:
+            self._starting -= 1
+        if self._closed:
+            await worker.close()
+            return
+        self._idle.append(worker)
+        self._dispatch()
+
+    def _fail_next(self, error: SandboxCrashed) -> None:
+        """Tell one waiting caller that no worker starts; the next lease tries again."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(error)
+                return
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str = "end") -> None:
+        task = asyncio.ensure_future(work)
+        task.set_name(name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
