@@ -1,5 +1,6 @@
 # One line a verb. `make run` and `make test` are the two commands of the README.
 .PHONY: run test test-unit fmt lint type bench servers lock clean
+unexport PYTHONDONTWRITEBYTECODE # it would recompile every import of every run
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
