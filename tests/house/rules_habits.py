@@ -9,7 +9,12 @@ import yaml
 
 from tests.house.tree import Source, Tree
 
-TOP_LOOPS: dict[str, str] = {}
+TOP_LOOPS: dict[str, str] = {
+    "src/multiagent/cli/main.py: outcome": "the terminal's top: the user gets a sentence, a file gets the traceback",
+    "src/multiagent/engines/fiber.py: Scheduler._resume": "whatever workflow code raises is its fiber's end",
+    "src/multiagent/engines/fiber.py: discard": "a dropped run has no one to tell",
+    "src/multiagent/sandbox/worker.py: main": "the worker's top: its parent gets the reason",
+}
 """`path: function` of each place that may swallow any error, with the reason; each logs what it swallowed."""
 OPEN_NAMES: dict[str, tuple[str, ...]] = {}
 """Per configuration file, the keys whose children are names of the user's choosing, not settings."""
@@ -21,6 +26,8 @@ MACHINE = re.compile(
     re.IGNORECASE,
 )
 """Paths of one machine and hosts of package registries; in the text of this file they are not spelled out whole."""
+EXCUSE = re.compile(r"#\s*(?:ruff: )?(?:noqa|type: ignore)")
+EXCUSE_WITH_REASON = re.compile(r"#\s*(?:noqa: [A-Z0-9, ]+|type: ignore\[[a-z, -]+\]) *[-—:#] *\w")
 LOCK_LINE = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?==(?P<version>[^ ;\\]+)")
 
 
@@ -54,6 +61,16 @@ def _catches_all(caught: ast.expr | None) -> bool:
 def _raises_again(node: ast.ExceptHandler) -> bool:
     """Whether the handler always ends in a raise of its own."""
     return isinstance(node.body[-1], ast.Raise)
+
+
+def excuses(tree: Tree) -> list[str]:
+    """Each place where the product is excused from a rule says why, on its line."""
+    return [
+        f"{source.path}:{number}: excused without a reason; add `- why`"
+        for source in tree.package.values()
+        for number, line in enumerate(source.text.splitlines(), 1)
+        if EXCUSE.search(line) and not EXCUSE_WITH_REASON.search(line)
+    ]
 
 
 def sleeps(tree: Tree) -> list[str]:

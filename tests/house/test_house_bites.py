@@ -65,6 +65,7 @@ SEEDS: tuple[tuple[str, Rule, str, str], ...] = (
     ("Any in a public signature", rules_shape.public_any, CORE, "def f(x: list[Any]) -> None: ...\n"),
     ("Any in a public field", rules_shape.public_any, CORE, "class A:\n    x: dict[str, typing.Any]\n"),
     ("a swallowed error", rules_habits.broad_excepts, CORE, "def f():\n    try: g()\n    except Exception: pass\n"),
+    ("an excuse without a reason", rules_habits.excuses, CORE, "import x  # no" + "qa: F401\n"),
     (
         "a sleep in a test",
         rules_habits.sleeps,

@@ -25,6 +25,7 @@ RULES: tuple[Rule, ...] = (
     rules_shape.faces,
     rules_shape.public_any,
     rules_habits.broad_excepts,
+    rules_habits.excuses,
     rules_habits.sleeps,
     rules_habits.dead_keys,
     rules_habits.dead_fields,
