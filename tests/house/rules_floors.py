@@ -1,5 +1,6 @@
 """Who may import whom: the floors, the walls around outside libraries, factories and test code."""
 
+import ast
 import os
 import re
 import subprocess
@@ -120,6 +121,25 @@ def factories(tree: Tree) -> list[str]:
         for found in tree.imports(source)
         if found.top == PACKAGE and found.target.endswith(".factory")
     ]
+
+
+def ports(tree: Tree) -> list[str]:
+    """Each port (a `base.py` with a Protocol) has one suite that its adapters pass, and something runs the suite."""
+    runners = "\n".join(source.text for source in tree.python("tests"))
+    found: list[str] = []
+    for name, source in tree.package.items():
+        if not name.endswith(".base") or not any(_is_protocol(node) for node in source.tree.body):
+            continue
+        port = name.split(".")[-2]
+        if f"testing.suites.{port}" not in tree.package:
+            found.append(f"{source.path}: no suite testing/suites/{port}.py")
+        elif f"testing.suites.{port}" not in runners and f"testing.suites import {port}" not in runners:
+            found.append(f"{source.path}: nothing under tests/ runs testing/suites/{port}.py")
+    return found
+
+
+def _is_protocol(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ClassDef) and any(ast.unparse(base).startswith("Protocol") for base in node.bases)
 
 
 def test_code(tree: Tree) -> list[str]:

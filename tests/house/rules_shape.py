@@ -86,6 +86,16 @@ def depth(tree: Tree) -> list[str]:
     return [f"{name}: too deep" for name in inside if len(Path(name).relative_to(SOURCE).parent.parts) > DEPTH]
 
 
+def mirror(tree: Tree) -> list[str]:
+    """Each folder of tests/unit stands for the part of the package with its name."""
+    parts = {
+        Path(name).parent.as_posix().removeprefix(SOURCE).strip("/") for name in tree.files if name.startswith(SOURCE)
+    }
+    tests = [name for name in tree.files if name.startswith("tests/unit/") and name.endswith(".py")]
+    folders = {Path(name).parent.as_posix().removeprefix("tests/unit").strip("/") for name in tests}
+    return [f"tests/unit/{folder}: there is no part {folder}" for folder in sorted(folders - parts)]
+
+
 def faces(tree: Tree) -> list[str]:
     """A package's `__init__` is empty, or is nothing but its declared face: imports and `__all__`."""
     return [violation for source in tree.python(SOURCE) if source.is_package for violation in _face(source)]

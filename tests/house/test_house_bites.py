@@ -33,6 +33,8 @@ SEEDS: tuple[tuple[str, Rule, str, str], ...] = (
         f"{SOURCE}/tools/x.py",
         "from multiagent.engines.factory import x\n",
     ),
+    ("a port without a suite", rules_floors.ports, f"{SOURCE}/memory/base.py", "class M(Protocol): ...\n"),
+    ("tests of a part that is not there", rules_shape.mirror, "tests/unit/cellar/test_x.py", ""),
     ("test code in the product", rules_floors.test_code, CORE, "from multiagent.testing import clock\n"),
     ("a clock in workflow code", rules_workflow.workflow_imports, DAG, "import time\n"),
     ("chance two imports away", rules_workflow.workflow_imports, CORE, "import random\n"),
