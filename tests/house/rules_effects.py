@@ -31,9 +31,10 @@ def watch(event, arguments):
         path, mode, flags = (*arguments, None, None, None)[:3]
         writes = any(one in mode for one in "wax+") if isinstance(mode, str) else bool(
             isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-        if writes:
+        if writes and path != os.devnull:
             found.append(f"opens {path!r} to write")
-    elif event in SHUT:
+    # regopy asks for the machine's name with uname when it loads
+    elif event in SHUT and "uname" not in arguments[:1]:
         found.append(f"{event}{arguments[:2]!r}")
 
 SHUT = {"socket.connect", "socket.bind", "socket.__new__", "subprocess.Popen", "sqlite3.connect",

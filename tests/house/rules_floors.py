@@ -131,10 +131,11 @@ def ports(tree: Tree) -> list[str]:
         if not name.endswith(".base") or not any(_is_protocol(node) for node in source.tree.body):
             continue
         port = name.split(".")[-2]
-        if f"testing.suites.{port}" not in tree.package:
+        suites = [suite for suite in (port, port.removesuffix("s")) if f"testing.suites.{suite}" in tree.package]
+        if not suites:
             found.append(f"{source.path}: no suite testing/suites/{port}.py")
-        elif f"testing.suites.{port}" not in runners and f"testing.suites import {port}" not in runners:
-            found.append(f"{source.path}: nothing under tests/ runs testing/suites/{port}.py")
+        elif not any(f"testing.suites.{suite}" in runners or f"suites import {suite}" in runners for suite in suites):
+            found.append(f"{source.path}: nothing under tests/ runs its suite")
     return found
 
 

@@ -88,11 +88,10 @@ def depth(tree: Tree) -> list[str]:
 
 def mirror(tree: Tree) -> list[str]:
     """Each folder of tests/unit stands for the part of the package with its name."""
-    parts = {
-        Path(name).parent.as_posix().removeprefix(SOURCE).strip("/") for name in tree.files if name.startswith(SOURCE)
-    }
+    inside = [name for name in tree.files if name.startswith(f"{SOURCE}/")]
+    parts = {Path(name).relative_to(SOURCE).parent.as_posix() for name in inside}
     tests = [name for name in tree.files if name.startswith("tests/unit/") and name.endswith(".py")]
-    folders = {Path(name).parent.as_posix().removeprefix("tests/unit").strip("/") for name in tests}
+    folders = {Path(name).relative_to("tests/unit").parent.as_posix() for name in tests}
     return [f"tests/unit/{folder}: there is no part {folder}" for folder in sorted(folders - parts)]
 
 
