@@ -32,6 +32,11 @@ class Writer(Protocol):
         """Call ``listener`` on the event loop with the headers of each committed batch; returns the unsubscriber."""
         ...
 
+    def on_release(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` on the event loop after a commit that released a hold (settle, lose); returns the
+        unsubscriber."""
+        ...
+
 
 class TaskRow(msgspec.Struct, frozen=True):
     """One row of ``task_executions``."""

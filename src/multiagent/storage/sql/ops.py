@@ -22,7 +22,8 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
 
 class CreateTask(Op, frozen=True, kw_only=True):
     """Accept a task: its row and its ``submit`` command. Answer: ``TaskCreated``; a known idempotency key creates
-    nothing and answers the task that has it."""
+    nothing and answers the task that has it.
+    """
 
     id: str
     workflow: str
@@ -161,7 +162,8 @@ class StoreResult(Op, frozen=True, kw_only=True):
 
 class AppendOutcome(Op, frozen=True, kw_only=True):
     """Append one journal row; ``outcome.n`` must be the next (StorageError otherwise). ``event_seq`` is filled here
-    from the task's ``last_seq``."""
+    from the task's ``last_seq``.
+    """
 
     task: str
     outcome: Outcome
@@ -169,7 +171,8 @@ class AppendOutcome(Op, frozen=True, kw_only=True):
 
 class Reserve(Op, frozen=True, kw_only=True):
     """Hold ``need`` in all scopes, or in none; missing scope rows are created with their limits, known ones take the
-    new limit. Answer: ``Reserved``. The same (key, attempt) again answers what stands, and holds nothing twice."""
+    new limit. Answer: ``Reserved``. The same (key, attempt) again answers what stands, and holds nothing twice.
+    """
 
     id: str
     key: str
@@ -220,7 +223,8 @@ class Lose(Op, frozen=True, kw_only=True):
 
 class LoseOpen(Op, frozen=True, kw_only=True):
     """Lose every held reservation of a key (empty: every key) whose deadline is past ``time``, or which another
-    owner than ``owner`` holds (empty owner: any). Answer: the number lost."""
+    owner than ``owner`` holds (empty owner: any). Answer: the number lost.
+    """
 
     key: str = ""
     owner: str = ""
@@ -313,7 +317,8 @@ class DecideApproval(Op, frozen=True, kw_only=True):
 
 class ConsumeApproval(Op, frozen=True, kw_only=True):
     """Use an approved, unexpired approval of these arguments for (task, step); the same step finds its own
-    consumption again. Answer: True where it may run."""
+    consumption again. Answer: True where it may run.
+    """
 
     task: str
     step: str
@@ -322,10 +327,11 @@ class ConsumeApproval(Op, frozen=True, kw_only=True):
 
 
 class StoreMessage(Op, frozen=True, kw_only=True):
-    """Keep a message under its hash. Answer: the hash."""
+    """Keep a message under its hash. Answer: the hash. ``hash`` saves computing it again where the caller has it."""
 
     message: Message
     time: int
+    hash: str = ""
 
 
 class PutUser(Op, frozen=True, kw_only=True):

@@ -1,0 +1,47 @@
+"""Which adapters make up storage: the only place that names them."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from multiagent.core.clock import Clock
+from multiagent.core.ids import Ids
+from multiagent.storage.kv.base import KeyValue
+from multiagent.storage.objects.base import Objects
+from multiagent.storage.sql.base import Reader, Writer
+
+DATABASE: Final = "multiagent.db"
+OBJECTS: Final = "objects"
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """All of storage, as the floors above see it."""
+
+    writer: Writer
+    reader: Reader
+    objects: Objects
+    kv: KeyValue
+
+
+@asynccontextmanager
+async def open_storage(
+    home: Path, *, clock: Clock, ids: Ids, synchronous: Literal["FULL", "NORMAL"] = "FULL"
+) -> AsyncIterator[Storage]:
+    """Open the embedded storage under ``home``, making what is missing; close it at the end of the block.
+
+    Raises StorageCorrupt, StorageNewer, StorageUnavailable (locked), StorageFull, StorageError (no such folder).
+    """
+    from multiagent.storage.kv.memory import MemoryKeyValue
+    from multiagent.storage.objects.local import LocalObjects
+    from multiagent.storage.sql.sqlite.reader import SqliteReader
+    from multiagent.storage.sql.sqlite.writer import SqliteWriter
+
+    async with AsyncExitStack() as stack:
+        writer = await SqliteWriter.open(home / DATABASE, ids, synchronous)
+        stack.push_async_callback(writer.close)
+        reader = SqliteReader(home / DATABASE)
+        stack.push_async_callback(reader.close)
+        yield Storage(writer, reader, LocalObjects(home / OBJECTS), MemoryKeyValue(clock))

@@ -1,0 +1,139 @@
+"""Reservations and the scopes they hold in. Every verdict is ``core.budget.judge``'s."""
+
+from typing import Final
+
+from multiagent.core.budget import Amount, Granted, Limit, ScopeLimit, ScopeRef, ScopeState, judge
+from multiagent.core.errors import NotFound
+from multiagent.storage.sql.ops import Lose, LoseOpen, Reserve, Reserved, Settle, Settled
+from multiagent.storage.sql.sqlite.scribe import Scribe, Value, text, whole
+
+_SCOPE: Final = 'tenant_id = ? AND kind = ? AND id = ? AND "window" = ? AND window_start = ?'
+_OPEN: Final = """INSERT INTO budget_scopes (tenant_id, kind, id, "window", window_start, limit_tokens, limit_pico)
+ VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, kind, id, "window", window_start)
+ DO UPDATE SET limit_tokens = excluded.limit_tokens, limit_pico = excluded.limit_pico
+ RETURNING used_tokens, used_pico, held_tokens, held_pico, closed"""
+_HOLD: Final = f"UPDATE budget_scopes SET held_tokens = held_tokens + ?, held_pico = held_pico + ? WHERE {_SCOPE}"
+_BOOK: Final = f"""UPDATE budget_scopes SET used_tokens = used_tokens + ?, used_pico = used_pico + ?,
+ held_tokens = held_tokens - ?, held_pico = held_pico - ? WHERE {_SCOPE}"""
+_CLOSE: Final = f"""UPDATE budget_scopes SET closed = 1 WHERE {_SCOPE}
+ AND (used_tokens > limit_tokens OR used_pico > limit_pico)"""
+_RESERVATION: Final = """INSERT INTO reservations (tenant_id, id, key, attempt, task, model, state, need_tokens, need_pico, deadline,
+ owner, time) VALUES (?, ?, ?, ?, ?, ?, 'held', ?, ?, ?, ?, ?)"""
+_RESERVATION_SCOPE: Final = """INSERT INTO reservation_scopes (tenant_id, reservation, kind, id, "window", window_start)
+ VALUES (?, ?, ?, ?, ?, ?)"""
+_BY_KEY: Final = "SELECT id FROM reservations WHERE tenant_id = ? AND key = ? AND attempt = ?"
+_BY_ID: Final = "SELECT state, need_tokens, need_pico FROM reservations WHERE tenant_id = ? AND id = ?"
+_SCOPES_OF: Final = """SELECT kind, id, "window", window_start FROM reservation_scopes
+ WHERE tenant_id = ? AND reservation = ? ORDER BY kind, id, "window", window_start"""
+_SETTLE: Final = """UPDATE reservations SET state = 'settled', billed_tokens = ?, billed_pico = ?, overrun = ?,
+ vendor_request = ?, settled_at = ? WHERE tenant_id = ? AND id = ?"""
+_LOSE: Final = (
+    "UPDATE reservations SET state = 'lost', settled_at = ? WHERE tenant_id = ? AND id = ? AND state = 'held'"
+)
+
+
+def reserve(scribe: Scribe, op: Reserve) -> Reserved:
+    """See ``Reserve``."""
+    standing = scribe.one(_BY_KEY, (op.tenant, op.key, op.attempt))
+    if standing is not None:
+        return Reserved(Granted(), text(standing[0]))
+    states = [_opened(scribe, op.tenant, one) for one in sorted(op.scopes, key=lambda one: one.scope)]
+    verdict = judge(states, op.need)
+    if not isinstance(verdict, Granted):
+        return Reserved(verdict)
+    need = op.need
+    scribe.change(
+        _RESERVATION,
+        (
+            op.tenant, op.id, op.key, op.attempt, op.task, op.model, need.tokens, need.pico, op.deadline, op.owner,
+            op.time,
+        ),
+    )  # fmt: skip
+    scopes = [(one.scope.kind, one.scope.id, one.scope.window, one.scope.window_start) for one in states]
+    scribe.change_many(_RESERVATION_SCOPE, [(op.tenant, op.id, *scope) for scope in scopes])
+    scribe.change_many(_HOLD, [(need.tokens, need.pico, op.tenant, *scope) for scope in scopes])
+    return Reserved(verdict, op.id)
+
+
+def _opened(scribe: Scribe, tenant: str, wanted: ScopeLimit) -> ScopeState:
+    scope, limit = wanted.scope, wanted.limit
+    row = scribe.one(_OPEN, (tenant, scope.kind, scope.id, scope.window, scope.window_start, limit.tokens, limit.pico))
+    if row is None:
+        raise NotFound(f"budget scope {scope.kind} {scope.id} could not be opened")
+    used_tokens, used_pico, held_tokens, held_pico, closed = map(whole, row)
+    return ScopeState(scope, limit, Amount(used_tokens, used_pico), Amount(held_tokens, held_pico), bool(closed))
+
+
+def settle(scribe: Scribe, op: Settle) -> Settled:
+    """See ``Settle``. What was lost counted in full, so a late settle books only the difference."""
+    row = _reservation(scribe, op.tenant, op.reservation)
+    state, need = text(row[0]), Amount(whole(row[1]), whole(row[2]))
+    if state == "settled":
+        return Settled(changed=False)
+    billed = op.billed
+    overrun = billed.tokens > need.tokens or billed.pico > need.pico
+    scribe.change(
+        _SETTLE,
+        (billed.tokens, billed.pico, int(overrun), op.vendor_request, op.time, op.tenant, op.reservation),
+    )
+    already, held = (need, Amount()) if state == "lost" else (Amount(), need)
+    scopes = scribe.all(_SCOPES_OF, (op.tenant, op.reservation))
+    _book(scribe, op.tenant, scopes, Amount(billed.tokens - already.tokens, billed.pico - already.pico), held)
+    if not overrun:
+        return Settled(changed=True)
+    closed = tuple(_ref(scope) for scope in scopes if scribe.change(_CLOSE, (op.tenant, *scope)))
+    return Settled(changed=True, overrun=True, closed=closed)
+
+
+def lose(scribe: Scribe, op: Lose) -> bool:
+    """See ``Lose``."""
+    row = _reservation(scribe, op.tenant, op.reservation)
+    if row[0] != "held":
+        return False
+    _lose(scribe, op.tenant, op.reservation, op.time, Amount(whole(row[1]), whole(row[2])))
+    return True
+
+
+def lose_open(scribe: Scribe, op: LoseOpen) -> int:
+    """See ``LoseOpen``."""
+    sql = "SELECT id, need_tokens, need_pico FROM reservations WHERE state = 'held' AND tenant_id = ?"
+    values: list[Value] = [op.tenant]
+    if op.key:
+        sql += " AND key = ?"
+        values.append(op.key)
+    sql += " AND (deadline < ? OR owner <> ?) ORDER BY id" if op.owner else " ORDER BY id"
+    if op.owner:
+        values += [op.time, op.owner]
+    rows = scribe.all(sql, values)
+    for row in rows:
+        _lose(scribe, op.tenant, text(row[0]), op.time, Amount(whole(row[1]), whole(row[2])))
+    return len(rows)
+
+
+def _lose(scribe: Scribe, tenant: str, reservation: str, time: int, need: Amount) -> None:
+    scribe.change(_LOSE, (time, tenant, reservation))
+    _book(scribe, tenant, scribe.all(_SCOPES_OF, (tenant, reservation)), need, need)
+
+
+def _book(scribe: Scribe, tenant: str, scopes: list[tuple[Value, ...]], used: Amount, held: Amount) -> None:
+    row = (used.tokens, used.pico, held.tokens, held.pico, tenant)
+    scribe.change_many(_BOOK, [(*row, *scope) for scope in scopes])
+    scribe.released = True
+
+
+def _reservation(scribe: Scribe, tenant: str, reservation: str) -> tuple[Value, ...]:
+    row = scribe.one(_BY_ID, (tenant, reservation))
+    if row is None:
+        raise NotFound(f"there is no reservation {reservation}")
+    return row
+
+
+def _ref(row: tuple[Value, ...]) -> ScopeRef:
+    return ScopeRef(text(row[0]), text(row[1]), text(row[2]), whole(row[3]))  # type: ignore[arg-type] # stored kinds
+
+
+def scope_state(scope: ScopeRef, row: tuple[Value, ...]) -> ScopeState:
+    """Return what stands booked, from limits, used, held and closed."""
+    limit = Limit(None if row[0] is None else whole(row[0]), None if row[1] is None else whole(row[1]))
+    used, held = Amount(whole(row[2]), whole(row[3])), Amount(whole(row[4]), whole(row[5]))
+    return ScopeState(scope, limit, used, held, bool(row[6]))

@@ -1,0 +1,35 @@
+"""Which function does which operation."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from multiagent.storage.sql import ops
+from multiagent.storage.sql.sqlite import budgets, calls, steps, tasks
+from multiagent.storage.sql.sqlite.scribe import Scribe
+
+HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], object]]] = {
+    ops.CreateTask: tasks.create_task,
+    ops.UpdateTask: tasks.update_task,
+    ops.PutAgentExecution: tasks.put_agent_execution,
+    ops.StoreCommand: tasks.store_command,
+    ops.DeliverCommand: tasks.deliver_command,
+    ops.AppendEvent: tasks.append_event,
+    ops.StartStep: steps.start_step,
+    ops.StoreResult: steps.store_result,
+    ops.AppendOutcome: steps.append_outcome,
+    ops.StoreMessage: steps.store_message,
+    ops.Reserve: budgets.reserve,
+    ops.Settle: budgets.settle,
+    ops.Lose: budgets.lose,
+    ops.LoseOpen: budgets.lose_open,
+    ops.StoreCompletion: calls.store_completion,
+    ops.StoreUsage: calls.store_usage,
+    ops.RecordIntent: calls.record_intent,
+    ops.ResolveIntent: calls.resolve_intent,
+    ops.RequestApproval: calls.request_approval,
+    ops.DecideApproval: calls.decide_approval,
+    ops.ConsumeApproval: calls.consume_approval,
+    ops.PutUser: calls.put_user,
+    ops.PutSession: calls.put_session,
+    ops.AddSessionTokens: calls.add_session_tokens,
+}

@@ -1,0 +1,265 @@
+"""Reads: raw statements over read-only connections, in a small pool of threads of their own."""
+
+import asyncio
+import queue
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from multiagent.core.budget import ScopeRef, ScopeState
+from multiagent.core.errors import NotFound
+from multiagent.core.events import Event
+from multiagent.core.messages import Message
+from multiagent.core.outcome import Failure, Outcome, Patch
+from multiagent.core.task import TaskStatus
+from multiagent.core.usage import Bill, Usage
+from multiagent.storage.sql.base import AgentRow, CommandRow, Completion, TaskRow
+from multiagent.storage.sql.ops import StoredResult
+from multiagent.storage.sql.sqlite.budgets import scope_state
+from multiagent.storage.sql.sqlite.connect import open_readonly
+from multiagent.storage.sql.sqlite.faults import storage_error
+from multiagent.storage.sql.sqlite.scribe import Value, blob, text, whole
+from multiagent.storage.sql.sqlite.steps import RESULT, stored
+from multiagent.storage.sql.sqlite.tasks import HEADER, header
+
+T = TypeVar("T")
+Row = tuple[Value, ...]
+
+THREADS: Final = 2
+
+_FAILURE: Final = msgspec.json.Decoder(Failure)
+_USAGE: Final = msgspec.json.Decoder(Usage)
+_PATCHES: Final = msgspec.json.Decoder(tuple[Patch, ...])
+_MESSAGE: Final = msgspec.json.Decoder(Message)
+
+_TASK: Final = """SELECT tenant_id, id, workflow, user_id, session_id, query, mode, status, input, principal, result, error,
+ usage, total_cost_pico, duration_ms, created_at, updated_at, last_seq, waits_for, parent_id, root_id FROM task_executions"""
+_AGENT: Final = """SELECT task_execution_id, agent_id, query, status, result, model_used, provider, usage, cost_pico,
+ execution_time_ms, tool_calls_count FROM agent_executions"""
+_EVENTS: Final = f"""SELECT {", ".join(f"e.{one.strip()}" for one in HEADER.split(","))}, p.payload FROM events e
+ LEFT JOIN event_payloads p ON p.tenant_id = e.tenant_id AND p.task = e.task AND p.seq = e.seq
+ WHERE e.tenant_id = ? AND e.task = ? AND e.seq > ? ORDER BY e.seq LIMIT ?"""
+_JOURNAL: Final = """SELECT n, kind, key, time, value, digest, patches, event_seq FROM journal
+ WHERE tenant_id = ? AND task = ? ORDER BY n"""
+_CHAIN: Final = """WITH RECURSIVE chain(depth, hash, parent, body) AS (
+ SELECT 0, hash, parent, body FROM messages WHERE tenant_id = ?1 AND hash = ?2
+ UNION ALL SELECT depth + 1, m.hash, m.parent, m.body FROM chain, messages m
+ WHERE m.tenant_id = ?1 AND m.hash = chain.parent AND depth < 100000)
+ SELECT parent, body FROM chain ORDER BY depth DESC"""
+_SCOPE: Final = """SELECT limit_tokens, limit_pico, used_tokens, used_pico, held_tokens, held_pico, closed FROM budget_scopes
+ WHERE tenant_id = ? AND kind = ? AND id = ? AND "window" = ? AND window_start = ?"""
+_HEAD: Final = """SELECT prompt, completion, cached, written, reasoning FROM usage
+ WHERE tenant_id = ? AND head_hash = ? AND head_hash <> '' AND model = ? AND estimated = 0 ORDER BY id DESC LIMIT 1"""
+_BILL: Final = """SELECT coalesce(sum(prompt), 0), coalesce(sum(completion), 0), coalesce(sum(cached), 0),
+ coalesce(sum(written), 0), coalesce(sum(reasoning), 0), coalesce(sum(cost_pico), 0), coalesce(sum(saved_pico), 0),
+ count(*) FROM usage WHERE tenant_id = ? AND task = ?"""
+_LOST: Final = """SELECT coalesce(sum(need_tokens), 0), coalesce(sum(need_pico), 0) FROM reservations
+ WHERE tenant_id = ? AND task = ? AND state = 'lost'"""
+_TOOLS: Final = """SELECT coalesce(sum(tool_calls_count), 0) FROM agent_executions
+ WHERE tenant_id = ? AND task_execution_id = ?"""
+
+
+class SqliteReader:
+    """See ``Reader``. Each read sees one committed state of the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self._made: list[sqlite3.Connection] = []
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="storage-reader")
+
+    async def close(self) -> None:
+        """End the threads and close the files."""
+        await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+        for connection in self._made:
+            connection.close()
+
+    async def task(self, tenant: str, task: str) -> TaskRow | None:
+        """See ``Reader.task``."""
+        rows = await self._rows(f"{_TASK} WHERE tenant_id = ? AND id = ?", (tenant, task))
+        return _task(rows[0]) if rows else None
+
+    async def tasks(
+        self, tenant: str, *, status: TaskStatus | None = None, before: str = "", limit: int = 50
+    ) -> tuple[TaskRow, ...]:
+        """See ``Reader.tasks``."""
+        sql, values = f"{_TASK} WHERE tenant_id = ?", [tenant]
+        if status is not None:
+            sql += " AND status = ?"
+            values.append(status)
+        if before:
+            sql += " AND id < ?"
+            values.append(before)
+        rows = await self._rows(f"{sql} ORDER BY id DESC LIMIT ?", (*values, limit))
+        return tuple(map(_task, rows))
+
+    async def unfinished(self) -> tuple[TaskRow, ...]:
+        """See ``Reader.unfinished``."""
+        where = "status IN ('queued', 'running', 'waiting', 'paused')"
+        rows = await self._rows(f"{_TASK} WHERE {where} ORDER BY created_at, id")
+        return tuple(_task(row) for row in rows if row[7] != "paused")
+
+    async def agents(self, tenant: str, task: str) -> tuple[AgentRow, ...]:
+        """See ``Reader.agents``."""
+        where = "WHERE tenant_id = ? AND task_execution_id = ? ORDER BY agent_id"
+        return tuple(map(_agent, await self._rows(f"{_AGENT} {where}", (tenant, task))))
+
+    async def commands(self, limit: int = 100) -> tuple[CommandRow, ...]:
+        """See ``Reader.commands``."""
+        sql = "SELECT tenant_id, id, task, kind, payload, principal, time FROM commands WHERE delivered_at IS NULL"
+        rows = await self._rows(f"{sql} ORDER BY time, id LIMIT ?", (limit,))
+        return tuple(
+            CommandRow(text(r[0]), text(r[1]), text(r[2]), text(r[3]), blob(r[4]), blob(r[5]), whole(r[6]))
+            for r in rows
+        )
+
+    async def events(self, tenant: str, task: str, after: int = 0, limit: int = 1000) -> tuple[Event, ...]:
+        """See ``Reader.events``."""
+        rows = await self._rows(_EVENTS, (tenant, task, after, limit))
+        return tuple(Event(header(row[:13]), blob(row[13])) for row in rows)
+
+    async def journal(self, tenant: str, task: str) -> tuple[Outcome, ...]:
+        """See ``Reader.journal``."""
+        return tuple(map(_outcome, await self._rows(_JOURNAL, (tenant, task))))
+
+    async def results(self, tenant: str, task: str) -> dict[str, StoredResult]:
+        """See ``Reader.results``."""
+        sql = f"SELECT {RESULT} FROM results WHERE tenant_id = ? AND task = ? AND status <> 'leased' ORDER BY key"
+        return {one.key: one for one in map(stored, await self._rows(sql, (tenant, task)))}
+
+    async def result(self, tenant: str, task: str, key: str) -> StoredResult | None:
+        """See ``Reader.result``."""
+        sql = f"SELECT {RESULT} FROM results WHERE tenant_id = ? AND task = ? AND key = ? AND status <> 'leased'"
+        rows = await self._rows(sql, (tenant, task, key))
+        return stored(rows[0]) if rows else None
+
+    async def completion(self, tenant: str, key: str) -> Completion | None:
+        """See ``Reader.completion``."""
+        sql = "SELECT request_hash, answer FROM completions WHERE tenant_id = ? AND key = ?"
+        rows = await self._rows(sql, (tenant, key))
+        return Completion(text(rows[0][0]), blob(rows[0][1])) if rows else None
+
+    async def chain(self, tenant: str, head: str) -> tuple[Message, ...]:
+        """See ``Reader.chain``."""
+        if not head:
+            return ()
+        rows = await self._rows(_CHAIN, (tenant, head))
+        if not rows or rows[0][0] != "":
+            missing = text(rows[0][0]) if rows else head
+            raise NotFound(f"message {missing} of the conversation {head} is not stored")
+        return tuple(_MESSAGE.decode(blob(row[1])) for row in rows)
+
+    async def scope(self, tenant: str, scope: ScopeRef) -> ScopeState | None:
+        """See ``Reader.scope``."""
+        rows = await self._rows(_SCOPE, (tenant, scope.kind, scope.id, scope.window, scope.window_start))
+        return scope_state(scope, rows[0]) if rows else None
+
+    async def reported_prompt(self, tenant: str, head_hash: str, model: str) -> Usage | None:
+        """See ``Reader.reported_prompt``; estimates are not reports."""
+        rows = await self._rows(_HEAD, (tenant, head_hash, model))
+        return Usage(*map(whole, rows[0])) if rows else None
+
+    async def bill(self, tenant: str, task: str) -> Bill:
+        """See ``Reader.bill``."""
+
+        def read(connection: sqlite3.Connection) -> tuple[Row, Row, Row]:
+            connection.execute("BEGIN")
+            try:
+                used, lost, tools = (
+                    connection.execute(sql, (tenant, task)).fetchone() for sql in (_BILL, _LOST, _TOOLS)
+                )
+            finally:
+                connection.execute("COMMIT")
+            return used, lost, tools
+
+        used, lost, tools = (tuple(map(whole, row)) for row in await self._read(read))
+        return Bill(Usage(*used[:5]), used[5], used[6], lost[0], lost[1], used[7], tools[0])
+
+    async def approval_state(self, tenant: str, approval: str) -> str | None:
+        """See ``Reader.approval_state``."""
+        rows = await self._rows("SELECT state FROM approvals WHERE tenant_id = ? AND id = ?", (tenant, approval))
+        return text(rows[0][0]) if rows else None
+
+    async def _rows(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        return await self._read(lambda connection: connection.execute(sql, values).fetchall())
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._with_connection, work)
+
+    def _with_connection(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            connection = self._idle.get_nowait()
+        except queue.Empty:
+            connection = open_readonly(self._path)
+            self._made.append(connection)
+        try:
+            return work(connection)
+        except sqlite3.Error as error:
+            raise storage_error(error, self._path) from error
+        finally:
+            self._idle.put(connection)
+
+
+def _task(row: Row) -> TaskRow:
+    status: TaskStatus = text(row[7])  # type: ignore[assignment] # only CreateTask and UpdateTask write it
+    return TaskRow(
+        tenant=text(row[0]),
+        id=text(row[1]),
+        workflow=text(row[2]),
+        user=text(row[3]),
+        session=text(row[4]),
+        query=text(row[5]),
+        mode=text(row[6]),
+        status=status,
+        input=blob(row[8]),
+        principal=blob(row[9]),
+        result=blob(row[10]),
+        error=None if row[11] is None else _FAILURE.decode(blob(row[11])),
+        usage=_usage(row[12]),
+        cost_pico=whole(row[13]),
+        duration_ms=None if row[14] is None else whole(row[14]),
+        created=whole(row[15]),
+        updated=whole(row[16]),
+        last_seq=whole(row[17]),
+        waits_for=text(row[18]),
+        parent_id=text(row[19]),
+        root_id=text(row[20]),
+    )
+
+
+def _agent(row: Row) -> AgentRow:
+    return AgentRow(
+        task=text(row[0]),
+        agent=text(row[1]),
+        query=text(row[2]),
+        status=text(row[3]),
+        result=text(row[4]),
+        model=text(row[5]),
+        vendor=text(row[6]),
+        usage=_usage(row[7]),
+        cost_pico=whole(row[8]),
+        execution_ms=whole(row[9]),
+        tool_calls=whole(row[10]),
+    )
+
+
+def _usage(value: Value) -> Usage:
+    return _USAGE.decode(text(value)) if value else Usage()
+
+
+def _outcome(row: Row) -> Outcome:
+    patches = () if row[6] is None else _PATCHES.decode(blob(row[6]))
+    return Outcome(
+        n=whole(row[0]),
+        kind=text(row[1]),  # type: ignore[arg-type] # only AppendOutcome writes it
+        key=text(row[2]),
+        time=whole(row[3]),
+        value=blob(row[4]),
+        digest=text(row[5]),
+        patches=patches,
+        event_seq=whole(row[7]),
+    )

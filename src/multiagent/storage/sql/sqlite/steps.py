@@ -1,0 +1,105 @@
+"""Step results, the journal, and messages."""
+
+from typing import Final
+
+import msgspec
+
+from multiagent.core.errors import NonDeterminism, StorageError
+from multiagent.core.messages import message_hash
+from multiagent.core.outcome import Failure
+from multiagent.storage.sql.ops import (
+    AppendOutcome,
+    StartStep,
+    StepStarted,
+    StoredResult,
+    StoreMessage,
+    StoreResult,
+)
+from multiagent.storage.sql.sqlite.scribe import ENCODE, Scribe, Value, blob, text, whole
+
+_START: Final = """INSERT INTO results (tenant_id, task, key, input_hash, status, owner, lease_until, attempts, started_at)
+ VALUES (?, ?, ?, ?, 'leased', ?, ?, 1, ?)
+ ON CONFLICT (tenant_id, task, key) DO UPDATE SET attempts = attempts + 1, deaths = deaths + (owner <> excluded.owner),
+ owner = excluded.owner, lease_until = excluded.lease_until
+ WHERE status = 'leased' AND input_hash = excluded.input_hash RETURNING attempts, deaths"""
+_STORE: Final = """INSERT INTO results (tenant_id, task, key, input_hash, status, value, ref, error, owner, attempts, started_at, finished_at)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)
+ ON CONFLICT (tenant_id, task, key) DO UPDATE SET status = excluded.status, value = excluded.value, ref = excluded.ref,
+ error = excluded.error, owner = excluded.owner, finished_at = excluded.finished_at
+ WHERE status = 'leased' AND input_hash = excluded.input_hash"""
+RESULT: Final = "key, input_hash, value, ref, error, inherited"
+_STANDING: Final = (
+    f"SELECT {RESULT}, status, attempts, deaths FROM results WHERE tenant_id = ? AND task = ? AND key = ?"
+)
+_OUTCOME: Final = """INSERT INTO journal (tenant_id, task, n, kind, key, time, value, digest, patches, event_seq)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_MESSAGE: Final = """INSERT INTO messages (tenant_id, hash, parent, body, time) VALUES (?, ?, ?, ?, ?)
+ ON CONFLICT (tenant_id, hash) DO NOTHING"""
+_FAILURE: Final = msgspec.json.Decoder(Failure)
+
+
+def stored(row: tuple[Value, ...]) -> StoredResult:
+    """Return a result from the columns of ``RESULT``."""
+    error = None if row[4] is None else _FAILURE.decode(blob(row[4]))
+    return StoredResult(text(row[0]), text(row[1]), blob(row[2]), text(row[3]), error, bool(row[5]))
+
+
+def start_step(scribe: Scribe, op: StartStep) -> StepStarted:
+    """See ``StartStep``."""
+    started = scribe.one(_START, (op.tenant, op.task, op.key, op.input_hash, op.owner, op.lease_until, op.time))
+    if started is not None:
+        return StepStarted(whole(started[0]), whole(started[1]))
+    row = _standing(scribe, op)
+    return StepStarted(whole(row[7]), whole(row[8]), stored(row))
+
+
+def store_result(scribe: Scribe, op: StoreResult) -> StoredResult:
+    """See ``StoreResult``."""
+    error = None if op.error is None else ENCODE(op.error)
+    status = "done" if op.error is None else "failed"
+    row = (
+        op.tenant, op.task, op.key, op.input_hash, status, op.value, op.ref, error, op.owner, op.time, op.time,
+    )  # fmt: skip
+    if scribe.change(_STORE, row):
+        return StoredResult(op.key, op.input_hash, op.value, op.ref, op.error)
+    return stored(_standing(scribe, op))
+
+
+def _standing(scribe: Scribe, op: StartStep | StoreResult) -> tuple[Value, ...]:
+    row = scribe.one(_STANDING, (op.tenant, op.task, op.key))
+    if row is None:
+        raise StorageError(f"step {op.key} of task {op.task} could neither be stored nor found")
+    if row[1] != op.input_hash:
+        raise NonDeterminism(
+            f"step {op.key} of task {op.task} ran before with another input; the workflow's code has changed under it",
+            details={"step": op.key, "expected": text(row[1]), "found": op.input_hash},
+        )
+    return row
+
+
+def append_outcome(scribe: Scribe, op: AppendOutcome) -> None:
+    """See ``AppendOutcome``. The first row may be 0 or 1."""
+    outcome = op.outcome
+    seq = scribe.last_seq(op.tenant, op.task)
+    expected = scribe.next_n(op.tenant, op.task)
+    if outcome.n != expected and not (expected is None and outcome.n in {0, 1}):
+        raise StorageError(
+            f"outcome {outcome.n} of task {op.task} is not the next one ({expected}); another owner may be running it",
+            details={"task": op.task, "n": outcome.n},
+        )
+    patches = ENCODE(outcome.patches) if outcome.patches else None
+    scribe.change(
+        _OUTCOME,
+        (
+            op.tenant, op.task, outcome.n, outcome.kind, outcome.key, outcome.time, outcome.value or None,
+            outcome.digest, patches, seq,
+        ),
+    )  # fmt: skip
+    scribe.move_n(op.tenant, op.task, outcome.n + 1)
+
+
+def store_message(scribe: Scribe, op: StoreMessage) -> str:
+    """See ``StoreMessage``."""
+    address = op.hash or message_hash(op.message)
+    scribe.change(_MESSAGE, (op.tenant, address, op.message.parent, ENCODE(op.message), op.time))
+    return address
