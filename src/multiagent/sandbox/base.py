@@ -26,7 +26,7 @@ class Limits(msgspec.Struct, frozen=True):
     ``fuel`` counts WebAssembly operations (an idle loop burns about 7·10⁹ a second). ``output_bytes`` bounds
     standard output and error together, ``value_bytes`` the JSON of the result, ``writable_bytes`` how much all
     writable grants together may grow, and the size of any one file in them. ``table_elements`` and ``instances``
-    count the component's own parts too (CPython has 6,614 and 18). The stack is fixed at build: 1 MiB.
+    count the component's own parts too (CPython's are 5,672 and 14). The stack is fixed at build: 1 MiB.
     """
 
     timeout_s: float = 10.0
@@ -35,8 +35,8 @@ class Limits(msgspec.Struct, frozen=True):
     output_bytes: int = MIB
     value_bytes: int = MIB
     writable_bytes: int = 64 * MIB
-    table_elements: int = 10_000
-    instances: int = 20
+    table_elements: int = 6_672
+    instances: int = 16
 
 
 class RunRequest(msgspec.Struct, frozen=True):
@@ -56,7 +56,11 @@ class RunRequest(msgspec.Struct, frozen=True):
 
 
 class Metrics(msgspec.Struct, frozen=True):
-    """What one run used, measured by the host. ``peak_memory_bytes`` is None where the system cannot tell."""
+    """What one run used, measured by the host.
+
+    ``peak_memory_bytes`` is None where the system cannot tell; ``fuel_used`` of a program that ran out of time is a
+    lower bound.
+    """
 
     fuel_used: int = 0
     cpu_ms: float = 0.0

@@ -7,7 +7,6 @@ or exception and nothing else. Status and metrics are the host's.
 import msgspec
 
 from multiagent.core.errors import (
-    SandboxCrashed,
     SandboxDenied,
     SandboxDisk,
     SandboxError,
@@ -87,12 +86,14 @@ def _open(reply: Reply) -> Envelope:
 
 
 def _stopped(reply: Reply, limits: Limits) -> SandboxError:
-    kind, message = _reasons(limits).get(reply.status, (SandboxCrashed, ""))
+    details = _details(reply)
     if reply.status is Status.DENIED:
-        kind, message = SandboxDenied, reply.detail
-    elif kind is SandboxCrashed:
-        message = f"the program ended inside the interpreter without an answer ({reply.detail or reply.status})"
-    return kind(message, details=_details(reply))
+        return SandboxDenied(reply.detail, details=details)
+    if reply.status not in (reasons := _reasons(limits)):
+        why = reply.detail or reply.status
+        return SandboxError(f"the program ended its interpreter without an answer ({why})", details=details)
+    kind, message = reasons[reply.status]
+    return kind(message, details=details)
 
 
 def _reasons(limits: Limits) -> dict[Status, tuple[type[SandboxError], str]]:
@@ -137,7 +138,7 @@ def _limit_behind(problem: EnvelopeError, reply: Reply, limits: Limits) -> Sandb
     if problem.type == "SandboxDenied" or problem.errno in (WASI_EACCES, WASI_EPERM, WASI_ENOTCAPABLE):
         return SandboxDenied(
             f"the program asked for what the sandbox does not grant ({problem.message}); "
-            "work with the given files, or grant the folder",
+            "use what is given, or have it granted",
             details=details,
         )
     return None

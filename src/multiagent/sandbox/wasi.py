@@ -20,6 +20,7 @@ WASI = "0.2.9"
 MAX_TABLES = 10
 MAX_MEMORIES = 2
 DETAIL = 2_000
+TICK_S = 1.0
 # An envelope's own words, and the longest error that the guest reports.
 ENVELOPE_OVERHEAD = 1 << 17
 
@@ -58,7 +59,9 @@ class Alarm:
         with self._condition:
             self.rang = False
             self._deadline = deadline
-            self._condition.notify()
+            # The thread looks once a second anyway; waking it costs more than a small program.
+            if deadline - time.monotonic() < TICK_S:
+                self._condition.notify()
 
     def clear(self) -> None:
         """Do not ring any more; once this returns no epoch will be advanced for the last run."""
@@ -70,7 +73,7 @@ class Alarm:
         end = time.monotonic() + seconds
         with self._condition:
             while not self.rang and (left := end - time.monotonic()) > 0:
-                self._condition.wait(min(left, 1.0))
+                self._condition.wait(min(left, TICK_S))
 
     def _watch(self) -> None:
         while True:
@@ -81,7 +84,7 @@ class Alarm:
                     self.rang = True
                     self._engine.increment_epoch()
                     self._condition.notify_all()
-                self._condition.wait(1.0 if self._deadline is None else min(1.0, self._deadline - now))
+                self._condition.wait(TICK_S if self._deadline is None else min(TICK_S, self._deadline - now))
             self._on_tick()
 
 
@@ -203,6 +206,8 @@ class Guest:
             return Status.FUEL, detail
         if "call stack exhausted" in detail:
             return Status.STACK, detail
+        if "fuel allocated for hostcalls" in detail:
+            return Status.VALUE, detail
         if "memory minimum size" in detail:
             return Status.MEMORY, detail
         return Status.TRAP, detail

@@ -22,6 +22,8 @@ import sys
 import traceback
 import types
 
+import guest_streams
+
 FILE = "main.py"
 MAX_MESSAGE = 4_000
 MAX_TRACEBACK = 12_000
@@ -44,13 +46,12 @@ def run(text: str) -> str:
         if isinstance(problem, MemoryError):
             _reserve.clear()
         error = _describe(problem)
-    _flush()
-    return json.dumps({"value": value, "error": error})
+    guest_streams.flush()
+    # A lone surrogate is a legal text in Python and in no other place.
+    return json.dumps({"value": value, "error": error}, ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
 
 
 def _execute(request: dict[str, object]) -> str | None:
-    sys.stdout.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")
-    sys.stderr.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")
     random.seed(os.urandom(16))
     if request["folder"]:
         os.chdir(str(request["folder"]))
@@ -132,11 +133,3 @@ def _describe(problem: BaseException) -> dict[str, object]:
         "traceback": trace,
         "errno": errno if isinstance(errno, int) else None,
     }
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BaseException:  # noqa: BLE001, S112 - a program may have closed or replaced it
-            continue

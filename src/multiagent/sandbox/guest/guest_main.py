@@ -12,6 +12,7 @@ import time
 import guest_archive
 import guest_evaluate
 import guest_shims
+import guest_streams
 import wit_world
 from wit_world.imports import host
 
@@ -36,6 +37,11 @@ def _freeze() -> None:
     guest_archive.install()
     guest_archive.warm()
     guest_shims.install()
+    # One program is run at build, so that what the interpreter makes on first use is in the image.
+    guest_streams.install()
+    guest_evaluate.run('{"code": "print(1)\\n[n for n in inputs]", "inputs": [1], "folder": null}')
+    guest_evaluate.run('{"code": "1 / 0", "inputs": null, "folder": null}')
+    guest_streams.install()
     time.sleep = _sleep
     sys.path[:] = []
     sys.path_importer_cache.clear()

@@ -9,44 +9,65 @@ import _thread
 import os
 import socket
 import subprocess
+import threading
+from collections.abc import Callable
+
+PROCESSES = frozenset(
+    {"execl", "execv", "execve", "fork", "forkpty", "kill", "killpg", "posix_spawn", "spawnv", "system"}
+)
 
 
 class SandboxDenied(PermissionError):
     """Raised where a program asks for a capability that the sandbox does not grant."""
 
 
+# What a missing attribute must be, for those who only ask whether it is there.
+DeniedAttribute = type("SandboxDenied", (AttributeError,), {})
+
+
+class DeniedSocket(socket.socket):
+    """A socket that is never opened."""
+
+    def __init__(self, *_args: object, **_keywords: object) -> None:
+        raise SandboxDenied("network access is not available in the sandbox")
+
+    def __del__(self) -> None:
+        """Close nothing."""
+
+
+class DeniedPopen(subprocess.Popen):
+    """A process that is never started."""
+
+    def __init__(self, *_args: object, **_keywords: object) -> None:
+        raise SandboxDenied("other processes are not available in the sandbox")
+
+    def __del__(self, _maxsize: object = None) -> None:
+        """Reap nothing."""
+
+
 def install() -> None:
     """Put the clear refusals in place."""
-
-    def refuse(what: str) -> object:
-        def refused(*_args: object, **_keywords: object) -> None:
-            raise SandboxDenied(f"{what} not available in the sandbox")
-
-        return refused
-
-    network = refuse("network access is")
-    processes = refuse("other processes are")
-    threads = refuse("threads are")
-
-    class DeniedSocket(socket.socket):
-        def __init__(self, *_args: object, **_keywords: object) -> None:
-            raise SandboxDenied("network access is not available in the sandbox")
-
-        def __del__(self) -> None:
-            return
-
     socket.socket = DeniedSocket
-    socket.getaddrinfo = socket.gethostbyname = socket.create_connection = network
-
-    class DeniedPopen(subprocess.Popen):
-        def __init__(self, *_args: object, **_keywords: object) -> None:
-            raise SandboxDenied("other processes are not available in the sandbox")
-
-        def __del__(self, _maxsize: object = None) -> None:
-            return
-
+    socket.getaddrinfo = socket.gethostbyname = socket.create_connection = _refuse("network access is")
     subprocess.Popen = DeniedPopen
-    for name in ("system", "popen", "fork", "execv", "execve", "spawnv", "posix_spawn", "kill"):
-        setattr(os, name, processes)
-    _thread.start_new_thread = threads
-    _thread.start_joinable_thread = threads
+    for name in PROCESSES:
+        if hasattr(os, name):
+            setattr(os, name, _refuse("other processes are"))
+    os.__getattr__ = _missing
+    threads = _refuse("threads are")
+    for module, name in ((_thread, "start_new_thread"), (_thread, "start_joinable_thread")):
+        setattr(module, name, threads)
+    threading._start_joinable_thread = threads
+
+
+def _refuse(what: str) -> Callable[..., None]:
+    def refused(*_args: object, **_keywords: object) -> None:
+        raise SandboxDenied(f"{what} not available in the sandbox")
+
+    return refused
+
+
+def _missing(name: str) -> None:
+    if name in PROCESSES:
+        raise DeniedAttribute("other processes are not available in the sandbox")
+    raise AttributeError(f"module 'os' has no attribute {name!r}")
