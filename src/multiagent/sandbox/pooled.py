@@ -26,6 +26,8 @@ GRACE_S = 0.15
 LANGUAGES = ("python",)
 RESERVED = ("/", FILES)
 MAX_NAME = 255
+MAX_CODE = 1 << 20
+MAX_INPUTS = 32 << 20
 # An envelope's error, the frame's own fields.
 FRAME_OVERHEAD = 1 << 20
 
@@ -120,8 +122,12 @@ def _is_plain_path(path: str) -> bool:
 def job_of(request: RunRequest, folder: str | None) -> Job:
     """Return what the worker is sent; ``folder`` holds the request's files, if it has any.
 
-    Raises InvalidInput if ``inputs`` is not JSON.
+    Raises InvalidInput if ``inputs`` is not JSON, or too much.
     """
+    if len(request.inputs) > MAX_INPUTS or len(request.code) > MAX_CODE:
+        raise InvalidInput(
+            f"a program may have {MAX_CODE:,} characters and its inputs {MAX_INPUTS:,}; give larger data as files"
+        )
     try:
         inputs = msgspec.json.decode(request.inputs)
         asked = {"code": request.code, "inputs": inputs, "folder": FILES if folder else None}

@@ -238,7 +238,7 @@ def _shadow_sockets(root: component.LinkerInstance) -> None:
             sockets.add_func(f"create-{kind}-socket", lambda _store, _family: "access-denied")
     with root.add_instance(f"wasi:sockets/ip-name-lookup@{WASI}") as names:
         names.add_resource("resolve-address-stream", component.ResourceType.host(1), lambda _store, _rep: None)
-        names.add_func("resolve-addresses", lambda _store, _network, _name: "access-denied")
+        names.add_func("resolve-addresses", _refuse("looking up names"))
         stream = "[method]resolve-address-stream"
         names.add_func(f"{stream}.resolve-next-address", _refuse("looking up names"))
         names.add_func(f"{stream}.subscribe", _refuse("looking up names"))

@@ -57,7 +57,7 @@ def install() -> None:
     threads = _refuse("threads are")
     for module, name in ((_thread, "start_new_thread"), (_thread, "start_joinable_thread")):
         setattr(module, name, threads)
-    threading._start_joinable_thread = threads
+    threading._start_joinable_thread = threads  # noqa: SLF001 - it keeps the function by its own name
 
 
 def _refuse(what: str) -> Callable[..., None]:
