@@ -1,0 +1,23 @@
+"""The port of policy: one question, one answer; and a way to put another bundle of rules in place."""
+
+from pathlib import Path
+from typing import Protocol
+
+from multiagent.core.decision import Ask, Decision
+
+
+class Policy(Protocol):
+    """Decides by a bundle of rules. ``decide`` is a ``core.decision.Decide``."""
+
+    @property
+    def bundle_hash(self) -> str:
+        """The SHA-256 (64 hex digits) of the bundle that decides."""
+        ...
+
+    async def decide(self, ask: Ask) -> Decision:
+        """Answer; never raises for what it is asked: what cannot be decided cleanly is denied, with the reason."""
+        ...
+
+    async def reload(self, directory: Path) -> str:
+        """Put the bundle in this folder in place and return its hash; PolicyBroken keeps the one that decides now."""
+        ...

@@ -1,0 +1,30 @@
+"""Assembly: which adapter decides."""
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from multiagent.core.errors import PolicyBroken
+from multiagent.policy.base import Policy
+
+
+def default_bundle() -> Path:
+    """Return the folder of the bundle that ships with the package (in a checkout: ``policies/``)."""
+    packaged = files("multiagent").joinpath("policies")
+    if packaged.is_dir():
+        with as_file(packaged) as folder:
+            return folder
+    checkout = Path(__file__).resolve().parents[3] / "policies"
+    if checkout.is_dir():
+        return checkout
+    raise PolicyBroken("the default policy bundle is missing from this installation; reinstall multiagent")
+
+
+def open_policy(directory: Path | None = None, *, verdicts: Path | None = None) -> Policy:
+    """Return a policy that decides by the bundle in ``directory`` (default: the shipped one).
+
+    ``verdicts`` is a folder, this user's alone, where it is kept which bundles passed their tests. Call it in the
+    thread that will ask. Raises PolicyBroken where the bundle may not decide.
+    """
+    from multiagent.policy.decide import RegoPolicy
+
+    return RegoPolicy(directory or default_bundle(), verdicts)

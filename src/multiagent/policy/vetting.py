@@ -1,0 +1,80 @@
+"""The checks a bundle must pass, in a process of their own that ``policy.bundle`` starts with the bundle on its input."""
+
+import sys
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from multiagent.core.errors import PolicyBroken, PolicyDenied
+from multiagent.policy.bundle import PASSED, REFUSED, Bundle
+from multiagent.policy.decide import read_decision
+from multiagent.policy.facts import ENTRIES, Document
+from multiagent.policy.rego import Program
+from multiagent.policy.source import Module
+
+NOBODY: tuple[Document, ...] = ({}, {"user": {}, "tool": {}, "code": {}, "model": {}, "egress": {}, "labels": []})
+
+
+def check(bundle: Bundle) -> int:
+    """Return the number of tests the bundle passed; PolicyBroken says why it may not decide."""
+    for entry in ENTRIES.values():
+        package = entry.rpartition("/")[0].replace("/", ".")
+        if not any(module.package == package for module in bundle.rules):
+            raise PolicyBroken(f"it has no package {package}, so nothing would answer {entry}")
+    program = Program(bundle.rules, ENTRIES.values())
+    program.refuse_unknown_calls()
+    probe(program)
+    return run_tests(bundle)
+
+
+def probe(program: Program) -> None:
+    """Ask each entry point about nobody and nothing: it must answer, in shape, and must not allow."""
+    for entry in ENTRIES.values():
+        for document in NOBODY:
+            try:
+                decision = read_decision(program.ask(entry, document))
+            except PolicyDenied as error:
+                raise PolicyBroken(f"{entry} does not answer an empty question: {error.message}") from error
+            if decision.allow:
+                raise PolicyBroken(f"{entry} allows an empty question; it must deny by default")
+
+
+def run_tests(bundle: Bundle) -> int:
+    """Run every ``test_`` rule; return how many there are. PolicyBroken names those that are not true."""
+    entries = list(_entries(bundle.tests))
+    if not entries:
+        raise PolicyBroken("it has no tests (rules named test_… in files *_test.rego); untested rules may not decide")
+    program = Program((*bundle.rules, *bundle.tests), entries)
+    program.refuse_unknown_calls()
+    failed = [entry for entry in entries if not _passes(program, entry)]
+    if failed:
+        raise PolicyBroken(f"{len(failed)} of its {len(entries)} tests fail: {', '.join(failed[:5])}")
+    return len(entries)
+
+
+def _entries(modules: Iterable[Module]) -> Iterator[str]:
+    for module in modules:
+        for test in module.tests:
+            yield f"{module.package.replace('.', '/')}/{test}"
+
+
+def _passes(program: Program, entry: str) -> bool:
+    try:
+        return program.ask(entry, {}) == b"true"
+    except PolicyDenied:
+        return False
+
+
+def main() -> int:
+    """Read a bundle from standard input; answer by exit code and the two outputs."""
+    try:
+        check(msgspec.json.decode(sys.stdin.buffer.read(), type=Bundle))
+    except PolicyBroken as error:
+        sys.stderr.write(error.message)
+        return REFUSED
+    sys.stdout.buffer.write(PASSED)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
