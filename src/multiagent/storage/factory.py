@@ -45,3 +45,22 @@ async def open_storage(
         reader = SqliteReader(home / DATABASE)
         stack.push_async_callback(reader.close)
         yield Storage(writer, reader, LocalObjects(home / OBJECTS), MemoryKeyValue(clock))
+
+
+@asynccontextmanager
+async def open_reader(home: Path) -> AsyncIterator[Reader | None]:
+    """Open the database under ``home`` for reading only, also while another process owns it; None where there is none.
+
+    Raises StorageCorrupt, StorageNewer, StorageUnavailable.
+    """
+    from multiagent.storage.sql.sqlite.reader import SqliteReader
+
+    path = home / DATABASE
+    if not path.exists():
+        yield None
+        return
+    reader = SqliteReader(path)
+    try:
+        yield reader
+    finally:
+        await reader.close()
