@@ -1,6 +1,6 @@
 """The port of models: what is asked, what streams back, and what a vendor's adapter must do."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Literal, Protocol
 
 import msgspec
@@ -56,10 +56,23 @@ class CallContext(msgspec.Struct, frozen=True):
     cache: bool = True
 
 
+class Fallback(msgspec.Struct, frozen=True):
+    """An endpoint that was tried before the one that answered, and how it failed; ``billed`` false: it cost nothing."""
+
+    endpoint: str
+    code: str
+    message: str
+    billed: bool = True
+
+
 class Answer(msgspec.Struct, frozen=True):
     """A whole answer. ``estimated``: the tokens come from our own estimator. ``cached``: which cache served it.
 
-    ``lowered`` is the max output that was allowed where the budget lowered it, else 0.
+    From the exact cache, usage and cost are 0 and ``saved_pico`` is what the call would have cost; from the stored
+    completion of the same idempotency key, they are those of the call that was paid, once.
+    ``lowered`` is the max output that was allowed where the budget lowered it, else 0. ``lost_*`` were held for this
+    call's attempts that may or may not have been billed, and count in full. ``fallbacks`` are for ``model.fallback``
+    events, in order; ``overrun``: the vendor billed above the bound that was reserved.
     """
 
     parts: tuple[Part, ...]
@@ -73,6 +86,10 @@ class Answer(msgspec.Struct, frozen=True):
     cached: Literal["", "exact", "semantic", "completion"] = ""
     estimated: bool = False
     lowered: int = 0
+    lost_tokens: int = 0
+    lost_pico: int = 0
+    overrun: bool = False
+    fallbacks: tuple[Fallback, ...] = ()
 
     @property
     def text(self) -> str:
@@ -102,6 +119,22 @@ class StreamEnd(msgspec.Struct, frozen=True, tag="end"):
 
 
 Chunk = TextDelta | PartDone | StreamEnd
+
+
+class AttemptStarted(msgspec.Struct, frozen=True, tag="attempt"):
+    """A vendor is being asked (attempts count from 1): what an earlier attempt streamed is void."""
+
+    attempt: int
+    endpoint: str
+
+
+class Answered(msgspec.Struct, frozen=True, tag="answered"):
+    """The whole answer, settled and stored: a stream's last item."""
+
+    answer: Answer
+
+
+StreamItem = AttemptStarted | TextDelta | PartDone | Answered
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -134,8 +167,13 @@ class ModelInfo(msgspec.Struct, frozen=True):
 class Provider(Protocol):
     """A vendor's adapter. Streaming is the only path."""
 
-    def stream(self, model: ModelInfo, request: ModelRequest) -> AsyncIterator[Chunk]:
-        """Yield chunks, ``StreamEnd`` last. Raises VendorError's children; closing the iterator closes the call."""
+    def stream(self, model: ModelInfo, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
+        """Yield chunks, ``StreamEnd`` last; closing the generator closes the call.
+
+        Raises VendorError's children. An error's ``details`` say what it may have cost: ``status`` (the vendor
+        answered an error status) or ``sent`` false (the request never left) before any content cost nothing; any other
+        end without usage may have been billed.
+        """
         ...
 
     async def close(self) -> None:
@@ -149,6 +187,14 @@ class Gate(Protocol):
     async def complete(self, request: ModelRequest, call: CallContext) -> Answer:
         """Ask, and collect the stream.
 
-        Raises PolicyDenied, BudgetExceeded, BudgetBusy, VendorError's children, BreakerOpen, NoModel.
+        Raises PolicyDenied, BudgetExceeded, BudgetBusy, VendorError's children, BreakerOpen, NoModel, and InvalidInput
+        where the idempotency key was used for another request.
+        """
+        ...
+
+    def stream(self, request: ModelRequest, call: CallContext) -> AsyncGenerator[StreamItem, None]:
+        """Ask, and yield what comes, ``Answered`` last; closing the generator closes the vendor call.
+
+        Raises what ``complete`` raises.
         """
         ...

@@ -1,0 +1,340 @@
+"""Reservations of the gate: hold, wait in order, lower, refuse; settle or lose."""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from multiagent.core.budget import (
+    LEAST_OUTPUT,
+    Amount,
+    Granted,
+    Limit,
+    Refused,
+    ScopeRef,
+    Wait,
+    fitting_output,
+    need,
+)
+from multiagent.core.clock import Clock
+from multiagent.core.errors import BudgetBusy, BudgetExceeded, StorageError
+from multiagent.core.ids import Ids
+from multiagent.core.money import show_usd
+from multiagent.llm.base import CallContext, ModelInfo
+from multiagent.llm.gate_line import Line, Ticket
+from multiagent.storage.sql.base import Reader, Writer
+from multiagent.storage.sql.ops import Lose, LoseOpen, Op, Reserve, Reserved, Settle
+
+POLL_S: Final = 1.0
+"""How often a waiter looks for room that another process has made."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What one call may need: prompt bound and wanted max output on a model; ``attempt`` counts its reservations."""
+
+    call: CallContext
+    model: ModelInfo
+    prompt_tokens: int
+    max_output: int
+    owner: str
+    attempt: int
+    fresh: bool
+    scopes: frozenset[ScopeRef] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scopes = frozenset(limit.scope for limit in self.call.scopes)
+
+    def need(self, output: int) -> Amount:
+        """The most that the call can use with this max output."""
+        return need(self.prompt_tokens, output, self.model.rates)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A reservation that stands."""
+
+    id: str
+    tenant: str
+    need: Amount
+    output: int
+    attempt: int
+    scopes: frozenset[ScopeRef]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """Someone in the line, and what is asked for him."""
+
+    ticket: Ticket
+    plan: Plan
+    output: int
+    verdict: "asyncio.Future[Held | Refused]"
+
+
+class Budgets:
+    """Reserves for calls; one for a gate, on one event loop. ``close`` ends its waiting."""
+
+    def __init__(self, writer: Writer, reader: Reader, clock: Clock, ids: Ids) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._clock = clock
+        self._ids = ids
+        self._line = Line()
+        self._waiters: dict[Ticket, _Waiter] = {}
+        self._pump: asyncio.Task[None] | None = None
+        self._dirty = False
+
+    async def reserve(self, plan: Plan, wait_until: int) -> Held:
+        """Hold what the plan needs, waiting until ``wait_until`` (ms UTC) while only others' holds stand in the way.
+
+        Where that is too much, the max output is lowered to what fits, never below ``LEAST_OUTPUT`` (or below what
+        was asked, where that is less). Raises BudgetExceeded where used plus the least need is over a limit, BudgetBusy
+        where others' holds stood in the way until the end.
+        """
+        output = plan.max_output
+        least = min(LEAST_OUTPUT, plan.max_output)
+        last_try = False
+        while True:
+            verdict = await self._ask(plan, output, wait_until)
+            if isinstance(verdict, Held):
+                return verdict
+            if isinstance(verdict, Refused):
+                left: tuple[Limit, ...] = (verdict.room,)
+            elif last_try:
+                raise _busy(verdict)
+            else:
+                left, last_try, wait_until = await self._beside_holds(plan, verdict), True, 0
+            fits = min(fitting_output(plan.prompt_tokens, plan.model.rates, left), output - 1)
+            if fits < least:
+                raise _exceeded(verdict, plan.need(least)) if isinstance(verdict, Refused) else _busy(verdict)
+            output = fits
+
+    def settle_op(self, held: Held, billed: Amount, vendor_request: str = "") -> Settle:
+        """Return the operation that books what the vendor billed."""
+        return Settle(
+            tenant=held.tenant,
+            reservation=held.id,
+            billed=billed,
+            time=self._clock.now(),
+            vendor_request=vendor_request,
+        )
+
+    def lose_op(self, held: Held) -> Lose:
+        """Return the operation that counts a reservation in full."""
+        return Lose(tenant=held.tenant, reservation=held.id, time=self._clock.now())
+
+    def free(self, held: Held) -> None:
+        """Settle a call that cost nothing, in order before every later commit."""
+        self._writer.queue(self.settle_op(held, Amount()))
+        self.released()
+
+    def lose(self, held: Held) -> None:
+        """Count a call in full that may have been billed, in order before every later commit."""
+        self._writer.queue(self.lose_op(held))
+        self.released()
+
+    def released(self) -> None:
+        """Holds have ended: let those who wait try again."""
+        if not self._line.tickets:
+            return
+        self._dirty = True
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.get_running_loop().create_task(self._serve())
+
+    async def close(self) -> None:
+        """End the waiting; waiters get BudgetBusy."""
+        if self._pump is not None:
+            self._pump.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._pump
+        for waiter in list(self._waiters.values()):
+            if not waiter.verdict.done():
+                waiter.verdict.set_exception(BudgetBusy("the gate is closing; run the call again"))
+
+    async def _ask(self, plan: Plan, output: int, wait_until: int) -> Held | Refused | Wait:
+        verdict: Held | Refused | Wait = Wait(tuple(sorted(plan.scopes)))
+        if not self._line.barred(plan.scopes):
+            verdict = await self._try(plan, output)
+        if not isinstance(verdict, Wait) or self._clock.now() >= wait_until:
+            return verdict
+        if plan.fresh:
+            self._writer.queue(self._lose_open(plan))
+        return await self._wait(plan, output, verdict.scopes, wait_until)
+
+    async def _try(self, plan: Plan, output: int) -> Held | Refused | Wait:
+        """Ask at once, with the next attempt number that an earlier run of the same key has not used."""
+        while True:
+            op = self._op(plan, output)
+            ops: tuple[Op, ...] = (self._lose_open(plan), op) if plan.fresh else (op,)
+            verdict = _standing(op, output, await self._last_answer(op, self._writer.commit(*ops)))
+            plan.fresh = False
+            if not isinstance(verdict, Held):
+                return verdict
+            if verdict.id == op.id:
+                self._line.served(plan.scopes)
+                return verdict
+            plan.attempt += 1
+
+    async def _last_answer(self, op: Reserve, commit: Coroutine[object, object, tuple[object, ...]]) -> object:
+        """Wait for a commit; when cancelled meanwhile, undo what it grants."""
+        running = asyncio.ensure_future(commit)
+        try:
+            return (await asyncio.shield(running))[-1]
+        except asyncio.CancelledError:
+            running.add_done_callback(lambda done: self._undo(op, done))
+            raise
+
+    def _undo(self, op: Reserve, done: "asyncio.Future[tuple[object, ...]]") -> None:
+        if not done.cancelled() and done.exception() is None:
+            verdict = _standing(op, 0, done.result()[-1])
+            if isinstance(verdict, Held) and verdict.id == op.id:
+                self.free(verdict)
+
+    def _lose_open(self, plan: Plan) -> LoseOpen:
+        """A reservation that an earlier run of this key left open may have been billed."""
+        plan.fresh = False
+        return LoseOpen(tenant=plan.call.principal.tenant, key=plan.call.key, time=self._clock.now())
+
+    def _op(self, plan: Plan, output: int) -> Reserve:
+        call = plan.call
+        return Reserve(
+            tenant=call.principal.tenant,
+            id=self._ids(),
+            key=call.key,
+            attempt=plan.attempt,
+            task=call.task,
+            scopes=call.scopes,
+            need=plan.need(output),
+            time=self._clock.now(),
+            deadline=call.deadline,
+            owner=plan.owner,
+            model=plan.model.endpoint.model,
+        )
+
+    async def _wait(self, plan: Plan, output: int, blocked: tuple[ScopeRef, ...], until: int) -> Held | Refused | Wait:
+        ticket = self._line.join(plan.scopes, blocked)
+        verdict: asyncio.Future[Held | Refused] = asyncio.get_running_loop().create_future()
+        self._waiters[ticket] = _Waiter(ticket, plan, output, verdict)
+        try:
+            self.released()
+            while not verdict.done():
+                left = (until - self._clock.now()) / 1000
+                if left <= 0:
+                    return Wait(tuple(sorted(ticket.blocked)))
+                await self._pause(verdict, min(left, POLL_S))
+                self.released()
+            return verdict.result()
+        except asyncio.CancelledError:
+            self._take_back(verdict)
+            raise
+        finally:
+            self._line.leave(ticket)
+            del self._waiters[ticket]
+            verdict.cancel()
+
+    def _take_back(self, verdict: "asyncio.Future[Held | Refused]") -> None:
+        """Undo a grant that came as its caller was cancelled."""
+        if verdict.done() and not verdict.cancelled() and verdict.exception() is None:
+            result = verdict.result()
+            if isinstance(result, Held):
+                self.free(result)
+
+    async def _pause(self, verdict: "asyncio.Future[Held | Refused]", seconds: float) -> None:
+        timer = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait((verdict, timer), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+
+    async def _serve(self) -> None:
+        """Try for those who wait, in order, until a round changes nothing."""
+        while self._dirty:
+            self._dirty = False
+            waiters = [self._waiters[ticket] for ticket in self._line.round() if ticket in self._waiters]
+            if not waiters:
+                return
+            ops = [self._op(waiter.plan, waiter.output) for waiter in waiters]
+            try:
+                answers = await self._writer.commit(*ops)
+            except StorageError as error:
+                self._fail(waiters, error)
+                return
+            for waiter, op, answer in zip(waiters, ops, answers, strict=True):
+                self._dirty |= self._answer(waiter, op, _standing(op, waiter.output, answer))
+
+    def _answer(self, waiter: _Waiter, op: Reserve, verdict: Held | Refused | Wait) -> bool:
+        """Tell a waiter what came; True where others may be able to go on now."""
+        if isinstance(verdict, Wait):
+            waiter.ticket.blocked = frozenset(verdict.scopes)
+            return False
+        if isinstance(verdict, Held) and verdict.id != op.id:
+            waiter.plan.attempt += 1
+            return True
+        if waiter.verdict.done():
+            if isinstance(verdict, Held):
+                self.free(verdict)
+            return True
+        if isinstance(verdict, Held):
+            self._line.served(waiter.plan.scopes, waiter.ticket)
+        else:
+            self._line.leave(waiter.ticket)
+        waiter.verdict.set_result(verdict)
+        return True
+
+    def _fail(self, waiters: list[_Waiter], error: StorageError) -> None:
+        for waiter in waiters:
+            self._line.leave(waiter.ticket)
+            if not waiter.verdict.done():
+                waiter.verdict.set_exception(error)
+
+    async def _beside_holds(self, plan: Plan, wait: Wait) -> tuple[Limit, ...]:
+        """Return what the scopes that blocked have left beside all holds."""
+        left: list[Limit] = []
+        for scope in wait.scopes:
+            state = await self._reader.scope(plan.call.principal.tenant, scope)
+            if state is not None:
+                tokens, pico = state.limit.tokens, state.limit.pico
+                booked = state.used + state.held
+                left.append(
+                    Limit(
+                        None if tokens is None else max(0, tokens - booked.tokens),
+                        None if pico is None else max(0, pico - booked.pico),
+                    )
+                )
+        return tuple(left)
+
+
+def _standing(op: Reserve, output: int, answer: object) -> Held | Refused | Wait:
+    if not isinstance(answer, Reserved):
+        raise StorageError(f"a reservation was answered with {type(answer).__name__}")
+    if not isinstance(answer.verdict, Granted):
+        return answer.verdict
+    return Held(
+        answer.id or op.id, op.tenant, op.need, output, op.attempt, frozenset(limit.scope for limit in op.scopes)
+    )
+
+
+def _name(scope: ScopeRef) -> str:
+    window = "" if scope.window == "none" else f" of this {scope.window}"
+    return f"the budget of {scope.kind} {scope.id}{window}"
+
+
+def _exceeded(verdict: Refused, least: Amount) -> BudgetExceeded:
+    room = verdict.room
+    left = [f"{room.tokens} tokens"] if room.tokens is not None else []
+    left += [show_usd(room.pico)] if room.pico is not None else []
+    return BudgetExceeded(
+        f"{_name(verdict.scope)} has {' and '.join(left) or 'nothing'} left, and the call needs up to "
+        f"{least.tokens} tokens and {show_usd(least.pico)}; raise the budget or ask for less",
+        details={"scope": f"{verdict.scope.kind}/{verdict.scope.id}", "need_tokens": least.tokens},
+    )
+
+
+def _busy(wait: Wait) -> BudgetBusy:
+    scope = wait.scopes[0] if wait.scopes else None
+    return BudgetBusy(
+        f"{_name(scope) if scope else 'a budget'} is held by calls in flight until the deadline; try again",
+        details={"scope": f"{scope.kind}/{scope.id}" if scope else ""},
+    )

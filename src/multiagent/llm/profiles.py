@@ -1,0 +1,38 @@
+"""A vendor's quirks, as data."""
+
+from typing import Final, Literal
+
+import msgspec
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """Seconds that a vendor may take: to connect, to the first chunk, between chunks, and for the whole answer."""
+
+    connect: float = 10.0
+    first_byte: float = 60.0
+    idle: float = 30.0
+    total: float = 600.0
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """What is particular to a vendor.
+
+    ``on_disconnect``: a stream that ended without usage may have been billed (``lost``, counted in full), or is known
+    to be free. ``output_field`` is the request's name for max output. ``json_schema``: structured output by schema,
+    else only as a JSON object. ``stream_usage``: usage must be asked for.
+    """
+
+    on_disconnect: Literal["lost", "free"] = "lost"
+    output_field: str = "max_tokens"
+    json_schema: bool = True
+    stream_usage: bool = True
+    temperature: bool = True
+
+
+PROFILES: Final[dict[str, Profile]] = {
+    "default": Profile(),
+    "offline": Profile(on_disconnect="free"),
+    "openai": Profile(output_field="max_completion_tokens"),
+    "ollama": Profile(),
+}
+"""By name, as ``profile`` in configs/models.yaml; a vendor without one is ``default``."""
