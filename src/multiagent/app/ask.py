@@ -1,0 +1,18 @@
+"""What a person asks for at a door of this process."""
+
+from pathlib import Path
+
+import msgspec
+
+from multiagent.core.tier import Tier
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A query with its files, and the limits that override the configured ones (None keeps those)."""
+
+    query: str
+    files: tuple[Path, ...] = ()
+    tokens: int | None = None
+    pico: int | None = None
+    tier: Tier | None = None
+    max_agents: int | None = None

@@ -1,0 +1,79 @@
+"""The terminal's door: ``multiagent``.
+
+Commands are thin: each opens what it needs, does one thing and prints. This is the one place where errors become
+exit codes and where an unexpected error is caught.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from importlib.metadata import version
+
+import click
+import typer
+
+from multiagent.cli import doctor, exits, output, run, sandbox, tasks
+from multiagent.core.errors import PlatformError
+
+app = typer.Typer(
+    name="multiagent",
+    help="Run teams of AI agents under a hard budget and a policy.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.add_typer(tasks.app, name="tasks")
+app.add_typer(sandbox.app, name="sandbox")
+app.command("doctor")(doctor.doctor)
+
+
+@app.command("version")
+def show_version() -> None:
+    """Print the version."""
+    output.answer(version("multiagent"))
+
+
+def main() -> None:
+    """Run the command line of this process and leave with its exit code."""
+    sys.exit(outcome(sys.argv[1:]))
+
+
+def outcome(arguments: list[str]) -> int:
+    """Run a command line; return its exit code, having printed whatever went wrong."""
+    try:
+        result = app(arguments, standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        output.say(f"error INVALID_INPUT: {error.format_message()}")
+        output.say("see multiagent --help")
+        return exits.USAGE
+    except PlatformError as error:
+        output.trouble(error, json="--json" in arguments)
+        return exits.of_error(error)
+    except (KeyboardInterrupt, click.Abort):
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone: say nothing, and let nothing be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:  # noqa: BLE001 — the top loop: no traceback for the user, all of it in a file
+        return _unexpected(error)
+    return result if isinstance(result, int) else exits.OK
+
+
+def _unexpected(error: Exception) -> int:
+    from multiagent.cli.home import crash_file
+
+    place = crash_file("".join(traceback.format_exception(error)))
+    where = f"; the details are in {place}" if place else ""
+    output.say(f"error INTERNAL: {type(error).__name__}: {error}{where}")
+    return exits.INTERNAL
+
+
+if __name__ == "__main__":
+    main()

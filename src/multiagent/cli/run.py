@@ -1,0 +1,62 @@
+"""``multiagent run``: one query in, one answer with its bill out."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from multiagent.cli import output
+from multiagent.cli.home import here
+from multiagent.core.errors import InvalidInput
+from multiagent.core.money import usd
+from multiagent.core.tier import tier as tier_of
+
+_LARGEST_QUERY = 1 << 20
+
+
+def run(  # noqa: PLR0913 — each is an option of the command line
+    query: Annotated[str, typer.Argument(help="What is asked; - reads it from standard input.")],
+    attach: Annotated[
+        list[str] | None, typer.Option("--attach", "-a", help="A file to work on; may be repeated.")
+    ] = None,
+    budget_tokens: Annotated[int | None, typer.Option("--budget-tokens", help="Most tokens the task may use.")] = None,
+    budget_usd: Annotated[str | None, typer.Option("--budget-usd", help="Most dollars the task may cost.")] = None,
+    tier: Annotated[
+        str | None, typer.Option("--tier", help="small, medium or large; chosen by complexity if not given.")
+    ] = None,
+    max_agents: Annotated[int | None, typer.Option("--max-agents", help="Agents at work at the same time.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+) -> int:
+    """Run a query with a team of agents and print the answer with its full bill."""
+    from multiagent.app.ask import Ask
+    from multiagent.cli.session import ask
+
+    if budget_tokens is not None and budget_tokens < 1:
+        raise InvalidInput(f"--budget-tokens must be at least 1, not {budget_tokens}")
+    if max_agents is not None and max_agents < 1:
+        raise InvalidInput(f"--max-agents must be at least 1, not {max_agents}")
+    wanted = Ask(
+        query=_query(query),
+        files=tuple(Path(file) for file in attach or ()),
+        tokens=budget_tokens,
+        pico=None if budget_usd is None else usd(budget_usd),
+        tier=None if tier is None else tier_of(tier),
+        max_agents=max_agents,
+    )
+    places, settings = here()
+    return asyncio.run(ask(places, settings, wanted, output.Manner(json=json, quiet=quiet)))
+
+
+def _query(text: str) -> str:
+    if text != "-":
+        return text
+    data = sys.stdin.buffer.read(_LARGEST_QUERY + 1)
+    if len(data) > _LARGEST_QUERY:
+        raise InvalidInput("the query on standard input is over 1 MiB; attach long texts with --attach")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidInput("the query on standard input is not UTF-8 text") from None

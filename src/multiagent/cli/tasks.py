@@ -1,0 +1,143 @@
+"""``multiagent tasks``: what ran, what runs, and taking up what was left."""
+
+import asyncio
+import datetime as dt
+import re
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from multiagent.cli import output, report
+from multiagent.cli.home import here
+from multiagent.core.errors import InvalidInput
+from multiagent.core.events import Event, EventKind
+from multiagent.core.money import show_usd
+
+app = typer.Typer(help="List, show and take up tasks.", no_args_is_help=True, rich_markup_mode=None)
+
+TASK: Final = Annotated[str, typer.Argument(help="A task's id.", metavar="TASK")]
+JSON: Final = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_STATUSES: Final = ("queued", "running", "waiting", "paused", "completed", "failed", "cancelled", "quarantined")
+
+
+@app.command("list")
+def list_tasks(
+    status: Annotated[str | None, typer.Option("--status", help=f"Only these: {', '.join(_STATUSES)}.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="At most so many.")] = 20,
+    before: Annotated[str, typer.Option("--before", help="Only tasks older than this id.")] = "",
+    json: JSON = False,
+) -> None:
+    """List tasks, newest first."""
+    from multiagent.app.look import tasks
+
+    known = next((one for one in _STATUSES if one == status), None)
+    if status is not None and known is None:
+        raise InvalidInput(f"unknown status {status!r}; choose one of {', '.join(_STATUSES)}")
+    found, _ = here()
+    rows = asyncio.run(tasks(Path(found.home), known, before, limit))
+    if json:
+        output.as_json(
+            [
+                {
+                    "task": row.id,
+                    "status": row.status,
+                    "query": row.query,
+                    "mode": row.mode,
+                    "tokens": row.usage.total,
+                    "cost_usd": report.dollars(row.cost_pico),
+                    "created": row.created,
+                    "duration_ms": row.duration_ms,
+                }
+                for row in rows
+            ]
+        )
+        return
+    if not rows:
+        output.say("no tasks yet; start one with: multiagent run QUERY")
+    for row in rows:
+        query = re.sub(r"\s+", " ", row.query)
+        short = query if len(query) <= 60 else query[:59] + "…"
+        tokens = f"{row.usage.total:,}"
+        output.answer(f"{row.id}  {_when(row.created)}  {row.status:<11} {tokens:>9}  {show_usd(row.cost_pico):>9}  {short}")
+
+
+@app.command("show")
+def show(task: TASK, json: JSON = False) -> None:
+    """Show a task: its agents, answer, sources and bill."""
+    from multiagent.app.look import look
+
+    found, _ = here()
+    record = asyncio.run(look(Path(found.home), task))
+    if json:
+        output.as_json(report.as_json(record))
+        return
+    output.answer(f"query: {record.query}")
+    if record.waits_for:
+        output.answer(f"waits for: {record.waits_for}")
+    for agent in record.agents:
+        output.answer(
+            f"  {agent.agent:<8} {agent.status:<10} {agent.usage.total:>8,} tokens  {show_usd(agent.cost_pico):>9}  "
+            f"{agent.execution_ms / 1000:.1f}s  {agent.query}"
+        )
+    output.answer("")
+    output.answer(report.text(record))
+    if record.status in {"queued", "running", "waiting"}:
+        output.say(f"not finished; if no process works on it: multiagent tasks follow {task}")
+
+
+@app.command("events")
+def events(
+    task: TASK,
+    after: Annotated[int, typer.Option("--after", min=0, help="Only events with a higher number.")] = 0,
+    kind: Annotated[list[str] | None, typer.Option("--kind", help="Only these kinds; may be repeated.")] = None,
+    json: JSON = False,
+) -> None:
+    """Print a task's events in order; with --json one JSON document a line."""
+    from multiagent.app.look import task_events
+
+    kinds = frozenset(_kind(one) for one in kind or ())
+    found, _ = here()
+    for event in asyncio.run(task_events(Path(found.home), task, after)):
+        if not kinds or event.header.kind in kinds:
+            _print_event(event, json=json)
+
+
+@app.command("follow")
+def follow(
+    task: TASK,
+    json: JSON = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+) -> int:
+    """Print a finished task's answer, or take up one whose process is gone, finish it and print its answer."""
+    from multiagent.app.look import look
+    from multiagent.cli.session import show as show_record
+    from multiagent.cli.session import take_up
+
+    found, settings = here()
+    manner = output.Manner(json=json, quiet=quiet)
+    record = asyncio.run(look(Path(found.home), task))
+    if record.status in {"completed", "failed", "cancelled"}:
+        return show_record(record, manner)
+    return asyncio.run(take_up(found, settings, task, manner))
+
+
+def _kind(text: str) -> EventKind:
+    try:
+        return EventKind(text)
+    except ValueError:
+        raise InvalidInput(f"unknown kind of event {text!r}; there are: {', '.join(EventKind)}") from None
+
+
+def _print_event(event: Event, *, json: bool) -> None:
+    import msgspec
+
+    if json:
+        output.json_line({"header": event.header, "payload": msgspec.Raw(event.payload or b"null")})
+        return
+    header = event.header
+    output.answer(f"{header.seq:>5}  {_when(header.time)}  {header.kind:<20} {header.key:<32} {event.payload.decode()[:160]}")
+
+
+def _when(time_ms: int) -> str:
+    return dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
