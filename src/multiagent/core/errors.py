@@ -33,6 +33,7 @@ PlatformError                INTERNAL
 │   ├── EngineOwned          ENGINE_OWNED          (another process owns this home)
 │   ├── NonDeterminism       NON_DETERMINISM
 │   ├── WorkflowBroken       WORKFLOW_BROKEN       (foreign awaitable, duplicate key, runaway)
+│   ├── WorkflowTimeout      WORKFLOW_TIMEOUT      (a TimeoutError too)
 │   ├── StepTimeout          STEP_TIMEOUT          retryable
 │   ├── StepDeadline         STEP_DEADLINE
 │   ├── StepPoisoned         STEP_POISONED
@@ -265,6 +266,12 @@ class WorkflowBroken(EngineError):
     """Workflow code broke a rule: a foreign awaitable, a duplicate step key, no rest within 10,000 resumptions."""
 
     code = "WORKFLOW_BROKEN"
+
+
+class WorkflowTimeout(EngineError, TimeoutError):
+    """A durable timeout of workflow code passed before its work ended."""
+
+    code = "WORKFLOW_TIMEOUT"
 
 
 class StepTimeout(EngineError):

@@ -55,7 +55,7 @@ class Group(Protocol):
 
     async def __aenter__(self) -> Self: ...
 
-    async def __aexit__(self, *error: object) -> bool | None: ...
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> bool | None: ...
 
 
 class Context(Protocol):
@@ -86,7 +86,7 @@ class Context(Protocol):
         ...
 
     async def timeout(self, seconds: float, work: Coroutine[Any, Any, T]) -> T:
-        """Return the work's value; cancel it and raise TimeoutError when the durable timer is first."""
+        """Return the work's value; cancel it and raise WorkflowTimeout (a TimeoutError) when the timer is first."""
         ...
 
     async def wait_signal(self, name: str) -> bytes:

@@ -1,0 +1,107 @@
+"""Replay: the recorded outcomes fed to a fresh kernel, each digest compared. Pure; no side effect is possible."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from multiagent.core.errors import NonDeterminism
+from multiagent.core.outcome import Failure, Outcome
+from multiagent.engines.actions import Action, Complete, RunStep, StartTimer, Yielded
+from multiagent.engines.base import Workflow
+from multiagent.engines.context import begin
+from multiagent.engines.kernel import Kernel, Value
+
+
+class Start(msgspec.Struct, frozen=True):
+    """What a run began with: ``data`` is its input as JSON, ``time`` the ``now`` of its first moment."""
+
+    task: str
+    data: bytes
+    time: int
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """A run brought up to its journal's last row. ``pending`` is what it asked for in all and got no answer to, in
+    order; ``tail`` what it yielded since the last row (nothing where the run has ended).
+    """
+
+    kernel: Kernel
+    pending: tuple[Action, ...]
+    tail: Yielded
+    ended: bool
+
+
+def replay(
+    workflow: Workflow[Any, Any],
+    start: Start,
+    journal: Sequence[Outcome],
+    results: Mapping[str, bytes | Failure],
+) -> Replayed:
+    """Feed a journal to today's code. ``results`` maps step keys to what was recorded.
+
+    Raises NonDeterminism at the first row where the code does something else than is recorded.
+    """
+    patches = {patch.id: patch.taken for row in journal for patch in row.patches}
+    try:
+        kernel = begin(workflow, start.task, start.data, start.time, patches=patches, live=not journal)
+    except msgspec.MsgspecError as error:
+        raise NonDeterminism(
+            f"the input of {workflow.name} no longer fits {workflow.input.__name__}: {error}"
+        ) from error
+    yielded = kernel.take()
+    asked: dict[str, Action] = {}
+    for position, row in enumerate(journal):
+        note(asked, yielded)
+        compare(row, yielded)
+        if row.kind == "end":
+            if not kernel.ended:
+                raise NonDeterminism("the workflow goes on where it had ended", details={"n": row.n})
+            compare_end(row, yielded)
+            return Replayed(kernel, (), yielded, ended=True)
+        kernel.live = position == len(journal) - 1
+        kernel.feed(row, value_of(row, results))
+        yielded = kernel.take()
+    note(asked, yielded)
+    pending = tuple(action for name, action in asked.items() if kernel.waits_for(name))
+    return Replayed(kernel, pending, yielded, ended=False)
+
+
+def value_of(row: Outcome, results: Mapping[str, bytes | Failure]) -> Value:
+    """Return what a row's step answered; NonDeterminism where the store does not have it."""
+    if row.kind not in ("result", "failed"):
+        return None
+    key = row.key.rpartition("~")[0]
+    found = results.get(key)
+    if found is None:
+        raise NonDeterminism(f"the journal names a result of step {key!r} that is not stored", details={"step": key})
+    return found
+
+
+def note(asked: dict[str, Action], yielded: Yielded) -> None:
+    """Remember what was asked for, by the key its outcome will have."""
+    for action in yielded.actions:
+        if isinstance(action, RunStep):
+            asked[action.id] = action
+        elif isinstance(action, StartTimer):
+            asked[action.key] = action
+
+
+def compare(row: Outcome, yielded: Yielded) -> None:
+    """NonDeterminism where what was yielded before a row is not what was recorded with it."""
+    found = yielded.digest
+    if found == row.digest:
+        return
+    marks = "; ".join(action.mark().decode("utf-8", "replace")[:80] for action in yielded.actions[:5])
+    raise NonDeterminism(
+        f"before outcome {row.n} ({row.kind} {row.key}) the workflow's code does something else than is recorded; "
+        f"it now does: {marks or 'nothing'}",
+        details={"n": row.n, "step": row.key, "recorded": row.digest, "found": found},
+    )
+
+
+def compare_end(row: Outcome, yielded: Yielded) -> None:
+    """NonDeterminism where a run does not end, or ends otherwise, than is recorded."""
+    last = yielded.actions[-1] if yielded.actions else None
+    if isinstance(last, Complete) and last.value != row.value:
+        raise NonDeterminism("the workflow's result is not the recorded one", details={"n": row.n})
