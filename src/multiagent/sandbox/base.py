@@ -23,7 +23,8 @@ class Grant(msgspec.Struct, frozen=True):
 class Limits(msgspec.Struct, frozen=True):
     """What one run may use at most.
 
-    ``fuel`` counts WebAssembly operations (an idle loop burns about 7·10⁹ a second). ``output_bytes`` bounds
+    ``fuel`` counts WebAssembly operations (a busy loop burns up to 10¹⁰ a second, so that by default the time
+    runs out first). ``output_bytes`` bounds
     standard output and error together, ``value_bytes`` the JSON of the result, ``writable_bytes`` how much all
     writable grants together may grow, and the size of any one file in them. ``table_elements`` and ``instances``
     count the component's own parts too (CPython's are 5,672 and 14). The stack is fixed at build: 1 MiB.
@@ -31,7 +32,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     timeout_s: float = 10.0
     memory_bytes: int = 256 * MIB
-    fuel: int = 100_000_000_000
+    fuel: int = 1_000_000_000_000
     output_bytes: int = MIB
     value_bytes: int = MIB
     writable_bytes: int = 64 * MIB

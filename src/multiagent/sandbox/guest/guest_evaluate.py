@@ -13,7 +13,6 @@ import decimal
 import enum
 import fractions
 import gc
-import json
 import linecache
 import math
 import os
@@ -21,6 +20,7 @@ import random
 import sys
 import traceback
 import types
+from json import dumps, loads
 
 import guest_streams
 
@@ -37,7 +37,7 @@ def run(text: str) -> str:
     value: str | None = None
     error: dict[str, object] | None = None
     try:
-        request = json.loads(text)
+        request = loads(text)
         value = _execute(request)
     except SystemExit as stop:
         if stop.code not in (None, 0):
@@ -48,10 +48,11 @@ def run(text: str) -> str:
         error = _describe(problem)
     guest_streams.flush()
     # A lone surrogate is a legal text in Python and in no other place.
-    return json.dumps({"value": value, "error": error}, ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
+    return dumps({"value": value, "error": error}, ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
 
 
 def _execute(request: dict[str, object]) -> str | None:
+    sys.argv[:] = [FILE]
     random.seed(os.urandom(16))
     if request["folder"]:
         os.chdir(str(request["folder"]))
@@ -75,9 +76,9 @@ def _execute(request: dict[str, object]) -> str | None:
 
 def _to_json(value: object) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+        return dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
     except (ValueError, TypeError):
-        return json.dumps(_clean(value), ensure_ascii=False, allow_nan=False)
+        return dumps(_clean(value), ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: object) -> object:

@@ -45,7 +45,6 @@ def _freeze() -> None:
     time.sleep = _sleep
     sys.path[:] = []
     sys.path_importer_cache.clear()
-    sys.argv[:] = ["main.py"]
     sys.dont_write_bytecode = True
     gc.collect()
     gc.freeze()
