@@ -37,11 +37,13 @@ _PATCHES: Final = msgspec.json.Decoder(tuple[Patch, ...])
 _MESSAGE: Final = msgspec.json.Decoder(Message)
 
 _TASK: Final = """SELECT tenant_id, id, workflow, user_id, session_id, query, mode, status, input, principal, result, error,
- usage, total_cost_pico, duration_ms, created_at, updated_at, last_seq, waits_for, parent_id, root_id FROM task_executions"""
+ usage, total_cost_pico, duration_ms, created_at, updated_at,
+ (SELECT coalesce(max(seq), 0) FROM events e WHERE e.tenant_id = t.tenant_id AND e.task = t.id), waits_for, parent_id, root_id
+ FROM task_executions t"""
 _AGENT: Final = """SELECT task_execution_id, agent_id, query, status, result, model_used, provider, usage, cost_pico,
  execution_time_ms, tool_calls_count FROM agent_executions"""
 _EVENTS: Final = f"""SELECT {", ".join(f"e.{one.strip()}" for one in HEADER.split(","))}, p.payload FROM events e
- LEFT JOIN event_payloads p ON p.tenant_id = e.tenant_id AND p.task = e.task AND p.seq = e.seq
+ LEFT JOIN event_payloads p ON p.tenant_id = e.tenant_id AND p.task = e.task AND p.key = e.key
  WHERE e.tenant_id = ? AND e.task = ? AND e.seq > ? ORDER BY e.seq LIMIT ?"""
 _JOURNAL: Final = """SELECT n, kind, key, time, value, digest, patches, event_seq FROM journal
  WHERE tenant_id = ? AND task = ? ORDER BY n"""

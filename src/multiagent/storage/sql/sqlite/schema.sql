@@ -97,11 +97,12 @@ CREATE TABLE completions (
 CREATE TABLE event_payloads (
 	tenant_id TEXT NOT NULL,
 	task TEXT NOT NULL,
-	seq BIGINT NOT NULL,
+	"key" TEXT NOT NULL,
 	v BIGINT DEFAULT 1 NOT NULL,
+	seq BIGINT DEFAULT 0 NOT NULL,
 	salt BLOB,
 	payload BLOB,
-	PRIMARY KEY (tenant_id, task, seq)
+	PRIMARY KEY (tenant_id, task, "key")
 )
  WITHOUT ROWID;
 CREATE TABLE events (
@@ -121,7 +122,6 @@ CREATE TABLE events (
 	PRIMARY KEY (tenant_id, task, seq)
 )
  WITHOUT ROWID;
-CREATE UNIQUE INDEX events_key ON events (tenant_id, task, "key");
 CREATE TABLE intents (
 	tenant_id TEXT NOT NULL,
 	task TEXT NOT NULL,
@@ -159,7 +159,6 @@ CREATE TABLE log (
 	PRIMARY KEY (tenant_id, position)
 )
  WITHOUT ROWID;
-CREATE UNIQUE INDEX log_position ON log (position);
 CREATE TABLE messages (
 	tenant_id TEXT NOT NULL,
 	hash TEXT NOT NULL,

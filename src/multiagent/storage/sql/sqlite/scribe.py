@@ -14,27 +14,59 @@ Value = str | int | bytes | None
 
 ENCODE: Final = msgspec.json.Encoder().encode
 
-_LAST_SEQ: Final = "SELECT last_seq FROM task_executions WHERE tenant_id = ? AND id = ?"
-_SET_LAST_SEQ: Final = "UPDATE task_executions SET last_seq = ? WHERE tenant_id = ? AND id = ?"
+LOG_AFTER: Final = 64
+"""Events of unfinished tasks that may wait for their place in the log; a finished task's never wait."""
+
+MOST_REMEMBERED: Final = 1024
+"""Tasks whose counters are remembered."""
+
+UNFINISHED: Final = "('queued', 'running', 'waiting', 'paused')"
+_TASK: Final = """SELECT (SELECT max(seq) FROM events WHERE tenant_id = ?1 AND task = ?2),
+ (SELECT max(n) FROM journal WHERE tenant_id = ?1 AND task = ?2), status
+ FROM task_executions WHERE tenant_id = ?1 AND id = ?2"""
+_UNLOGGED: Final = f"""SELECT e.tenant_id, e.task, e.seq FROM task_executions t, events e
+ WHERE t.status IN {UNFINISHED} AND e.tenant_id = t.tenant_id AND e.task = t.id AND e.seq > t.last_seq
+ ORDER BY e.time, e.task, e.seq"""
+_LOG: Final = "INSERT INTO log (tenant_id, position, task, seq) VALUES (?, ?, ?, ?)"
+_LOGGED: Final = "UPDATE task_executions SET last_seq = ? WHERE tenant_id = ? AND id = ?"
+_POSITION: Final = """WITH RECURSIVE tenants(id) AS (SELECT min(tenant_id) FROM log
+ UNION ALL SELECT (SELECT min(tenant_id) FROM log WHERE tenant_id > tenants.id) FROM tenants WHERE id IS NOT NULL)
+ SELECT max((SELECT max(position) FROM log WHERE tenant_id = tenants.id)) FROM tenants"""
+FINISHED: Final = frozenset({"completed", "failed", "cancelled", "quarantined"})
+
+
+class TaskCounters:
+    """What is counted for one task: its newest event, its newest journal row (None: none yet), whether it is over."""
+
+    __slots__ = ("finished", "n", "seq")
+
+    def __init__(self, seq: int, n: int | None, finished: bool) -> None:  # noqa: FBT001 — a record
+        self.seq = seq
+        self.n = n
+        self.finished = finished
 
 
 class Scribe:
-    """One connection's cursor, with what has to be remembered between operations of a batch.
+    """One connection's cursor, with what is remembered between the operations of a batch and between batches.
 
-    Caches hold only what the file holds too; ``forget`` drops them after a rollback or another process's write.
+    What is remembered is a copy of what the file says: ``forget`` drops it after a rollback, and a transaction starts
+    without it where another process has written. The log of events over all tasks is filled here, in the order of
+    commits, some events at a time; what a crash left out is found again by ``task_executions.last_seq``, which says
+    how far a task's events have been logged.
     """
 
     def __init__(self, connection: sqlite3.Connection, entropy: Callable[[int], bytes] = os.urandom) -> None:
         self._cursor = connection.cursor()
         self._run = self._cursor.execute
         self.entropy = entropy
+        self.ids: Iterator[str] = iter(())
         self.headers: list[EventHeader] = []
         self.released = False
-        self.ids: Iterator[str] = iter(())
-        self._last_seq: dict[tuple[str, str], int] = {}
-        self._next_n: dict[tuple[str, str], int] = {}
-        self._moved: dict[tuple[str, str], int] = {}
-        self._position: int | None = None
+        self.log_now = False
+        self._tasks: dict[tuple[str, str], TaskCounters] = {}
+        self._unlogged: list[tuple[Value, ...]] = []
+        self._logged = 0
+        self._position = 0
         self._version: tuple[Value, ...] | None = None
 
     def change(self, sql: str, values: Sequence[Value] = ()) -> int:
@@ -50,76 +82,64 @@ class Scribe:
         """Run a statement; return all its rows."""
         return self._run(sql, values).fetchall()
 
-    def change_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> int:
-        """Run a statement once a row; return the number of rows changed in all."""
-        return self._cursor.executemany(sql, rows).rowcount
+    def change_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Run a statement once a row."""
+        self._cursor.executemany(sql, rows)
 
-    def last_seq(self, tenant: str, task: str) -> int:
-        """Return the number of a task's newest event (0: none yet); NotFound where there is no such task."""
-        key = (tenant, task)
-        known = self._last_seq.get(key)
+    def task(self, tenant: str, task: str) -> TaskCounters:
+        """Return a task's counters, to be moved on by who uses them; NotFound where there is no such task."""
+        known = self._tasks.get((tenant, task))
         if known is None:
-            row = self.one(_LAST_SEQ, key)
+            row = self.one(_TASK, (tenant, task))
             if row is None:
                 raise NotFound(f"there is no task {task}; list tasks to see which there are")
-            known = self._last_seq[key] = whole(row[0])
+            n = None if row[1] is None else whole(row[1])
+            known = TaskCounters(0 if row[0] is None else whole(row[0]), n, row[2] in FINISHED)
+            self._tasks[tenant, task] = known
         return known
-
-    def move_seq(self, tenant: str, task: str, seq: int) -> None:
-        """Say that a task's newest event is now ``seq``; written to its row by ``finish``."""
-        key = (tenant, task)
-        self._last_seq[key] = self._moved[key] = seq
-
-    def next_n(self, tenant: str, task: str) -> int | None:
-        """Return the number that the next journal row must have; None while the journal is empty."""
-        key = (tenant, task)
-        known = self._next_n.get(key)
-        if known is None:
-            row = self.one("SELECT max(n) FROM journal WHERE tenant_id = ? AND task = ?", key)
-            if row is None or row[0] is None:
-                return None
-            known = self._next_n[key] = whole(row[0]) + 1
-        return known
-
-    def move_n(self, tenant: str, task: str, following: int) -> None:
-        """Say which number the next journal row must have."""
-        self._next_n[tenant, task] = following
-
-    def next_position(self) -> int:
-        """Return a position of the log over all tasks, one above the last."""
-        if self._position is None:
-            row = self.one("SELECT max(position) FROM log")
-            self._position = 0 if row is None or row[0] is None else whole(row[0])
-        self._position += 1
-        return self._position
 
     def begin(self) -> None:
-        """Start a transaction; drop what is remembered where another process has written since the last one."""
+        """Start a transaction; learn anew what is remembered where another process has written since the last one."""
         self._run("BEGIN IMMEDIATE")
+        self.headers = []
+        self.released = False
         version = self.one("PRAGMA data_version")
         if version != self._version:
             self._version = version
             self.forget()
+            row = self.one(_POSITION)
+            self._position = 0 if row is None or row[0] is None else whole(row[0])
+            self._unlogged = self.all(_UNLOGGED)
 
-    def finish(self) -> None:
-        """Write what was gathered over one request."""
-        for (tenant, task), seq in self._moved.items():
-            self._run(_SET_LAST_SEQ, (seq, tenant, task))
-        self._moved.clear()
+    def commit(self) -> None:
+        """Commit, with the log where it is time."""
+        self._logged = 0
+        fresh = len(self._unlogged) + len(self.headers)
+        if self.log_now or fresh >= LOG_AFTER:
+            self._log()
+        self._run("COMMIT")
+        if self._logged:
+            self._position += self._logged
+            self._unlogged.clear()
+        else:
+            self._unlogged += [(one.tenant, one.task, one.seq) for one in self.headers]
+        self.log_now = False
 
     def forget(self) -> None:
-        """Drop all that is remembered."""
-        self._moved.clear()
-        self._last_seq.clear()
-        self._next_n.clear()
-        self._position = None
+        """Drop what is remembered of tasks."""
+        self._tasks.clear()
 
-    def trim(self, most: int = 4096) -> None:
-        """Keep the caches bounded."""
-        if len(self._last_seq) > most:
-            self._last_seq.clear()
-        if len(self._next_n) > most:
-            self._next_n.clear()
+    def trim(self) -> None:
+        """Keep what is remembered bounded."""
+        if len(self._tasks) > MOST_REMEMBERED:
+            self._tasks.clear()
+
+    def _log(self) -> None:
+        waiting = self._unlogged + [(one.tenant, one.task, one.seq) for one in self.headers]
+        self.change_many(_LOG, [(row[0], at, *row[1:]) for at, row in enumerate(waiting, self._position + 1)])
+        last = {(row[0], row[1]): row[2] for row in waiting}
+        self.change_many(_LOGGED, [(seq, tenant, task) for (tenant, task), seq in last.items()])
+        self._logged = len(waiting)
 
 
 def whole(value: Value) -> int:

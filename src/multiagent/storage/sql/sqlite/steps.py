@@ -17,19 +17,19 @@ from multiagent.storage.sql.ops import (
 )
 from multiagent.storage.sql.sqlite.scribe import ENCODE, Scribe, Value, blob, text, whole
 
-_START: Final = """INSERT INTO results (tenant_id, task, key, input_hash, status, owner, lease_until, attempts, started_at)
- VALUES (?, ?, ?, ?, 'leased', ?, ?, 1, ?)
- ON CONFLICT (tenant_id, task, key) DO UPDATE SET attempts = attempts + 1, deaths = deaths + (owner <> excluded.owner),
- owner = excluded.owner, lease_until = excluded.lease_until
- WHERE status = 'leased' AND input_hash = excluded.input_hash RETURNING attempts, deaths"""
-_STORE: Final = """INSERT INTO results (tenant_id, task, key, input_hash, status, value, ref, error, owner, attempts, started_at, finished_at)
- VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)
- ON CONFLICT (tenant_id, task, key) DO UPDATE SET status = excluded.status, value = excluded.value, ref = excluded.ref,
- error = excluded.error, owner = excluded.owner, finished_at = excluded.finished_at
- WHERE status = 'leased' AND input_hash = excluded.input_hash"""
+_START: Final = """INSERT INTO results
+ (tenant_id, task, key, input_hash, status, owner, lease_until, attempts, started_at)
+ VALUES (?, ?, ?, ?, 'leased', ?, ?, 1, ?) ON CONFLICT (tenant_id, task, key) DO NOTHING"""
+_RESTART: Final = """UPDATE results SET attempts = ?, deaths = ?, owner = ?, lease_until = ?
+ WHERE tenant_id = ? AND task = ? AND key = ?"""
+_FINISH: Final = """UPDATE results SET status = ?, value = ?, ref = ?, error = ?, owner = ?, finished_at = ?
+ WHERE tenant_id = ? AND task = ? AND key = ? AND status = 'leased' AND input_hash = ?"""
+_INSERT: Final = """INSERT INTO results
+ (tenant_id, task, key, input_hash, status, value, ref, error, owner, attempts, started_at, finished_at)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT (tenant_id, task, key) DO NOTHING"""
 RESULT: Final = "key, input_hash, value, ref, error, inherited"
 _STANDING: Final = (
-    f"SELECT {RESULT}, status, attempts, deaths FROM results WHERE tenant_id = ? AND task = ? AND key = ?"
+    f"SELECT {RESULT}, status, attempts, deaths, owner FROM results WHERE tenant_id = ? AND task = ? AND key = ?"
 )
 _OUTCOME: Final = """INSERT INTO journal (tenant_id, task, n, kind, key, time, value, digest, patches, event_seq)
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -46,21 +46,26 @@ def stored(row: tuple[Value, ...]) -> StoredResult:
 
 def start_step(scribe: Scribe, op: StartStep) -> StepStarted:
     """See ``StartStep``."""
-    started = scribe.one(_START, (op.tenant, op.task, op.key, op.input_hash, op.owner, op.lease_until, op.time))
-    if started is not None:
-        return StepStarted(whole(started[0]), whole(started[1]))
+    if scribe.change(_START, (op.tenant, op.task, op.key, op.input_hash, op.owner, op.lease_until, op.time)):
+        return StepStarted(1, 0)
     row = _standing(scribe, op)
-    return StepStarted(whole(row[7]), whole(row[8]), stored(row))
+    attempts, deaths = whole(row[7]), whole(row[8])
+    if row[6] != "leased":
+        return StepStarted(attempts, deaths, stored(row))
+    attempts, deaths = attempts + 1, deaths + (row[9] != op.owner)
+    scribe.change(_RESTART, (attempts, deaths, op.owner, op.lease_until, op.tenant, op.task, op.key))
+    return StepStarted(attempts, deaths)
 
 
 def store_result(scribe: Scribe, op: StoreResult) -> StoredResult:
     """See ``StoreResult``."""
     error = None if op.error is None else ENCODE(op.error)
     status = "done" if op.error is None else "failed"
-    row = (
-        op.tenant, op.task, op.key, op.input_hash, status, op.value, op.ref, error, op.owner, op.time, op.time,
-    )  # fmt: skip
-    if scribe.change(_STORE, row):
+    outcome = (status, op.value, op.ref, error, op.owner)
+    place = (op.tenant, op.task, op.key)
+    if scribe.change(_FINISH, (*outcome, op.time, *place, op.input_hash)) or scribe.change(
+        _INSERT, (*place, op.input_hash, *outcome, op.time, op.time)
+    ):
         return StoredResult(op.key, op.input_hash, op.value, op.ref, op.error)
     return stored(_standing(scribe, op))
 
@@ -80,11 +85,10 @@ def _standing(scribe: Scribe, op: StartStep | StoreResult) -> tuple[Value, ...]:
 def append_outcome(scribe: Scribe, op: AppendOutcome) -> None:
     """See ``AppendOutcome``. The first row may be 0 or 1."""
     outcome = op.outcome
-    seq = scribe.last_seq(op.tenant, op.task)
-    expected = scribe.next_n(op.tenant, op.task)
-    if outcome.n != expected and not (expected is None and outcome.n in {0, 1}):
+    task = scribe.task(op.tenant, op.task)
+    if outcome.n != (outcome.n and 1 if task.n is None else task.n + 1):
         raise StorageError(
-            f"outcome {outcome.n} of task {op.task} is not the next one ({expected}); another owner may be running it",
+            f"outcome {outcome.n} of task {op.task} does not follow {task.n}; another owner may be running it",
             details={"task": op.task, "n": outcome.n},
         )
     patches = ENCODE(outcome.patches) if outcome.patches else None
@@ -92,10 +96,10 @@ def append_outcome(scribe: Scribe, op: AppendOutcome) -> None:
         _OUTCOME,
         (
             op.tenant, op.task, outcome.n, outcome.kind, outcome.key, outcome.time, outcome.value or None,
-            outcome.digest, patches, seq,
+            outcome.digest, patches, task.seq,
         ),
     )  # fmt: skip
-    scribe.move_n(op.tenant, op.task, outcome.n + 1)
+    task.n = outcome.n
 
 
 def store_message(scribe: Scribe, op: StoreMessage) -> str:

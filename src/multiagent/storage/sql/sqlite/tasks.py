@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from multiagent.core.errors import NotFound
+from multiagent.core.errors import StorageCorrupt
 from multiagent.core.events import VERSION, EventHeader, EventKind, commit
 from multiagent.storage.sql.ops import (
     AppendEvent,
@@ -14,9 +14,8 @@ from multiagent.storage.sql.ops import (
     TaskCreated,
     UpdateTask,
 )
-from multiagent.storage.sql.sqlite.scribe import ENCODE, Scribe, Value, text
+from multiagent.storage.sql.sqlite.scribe import ENCODE, FINISHED, UNFINISHED, Scribe, Value, text, whole
 
-FINISHED: Final = "('completed', 'failed', 'cancelled', 'quarantined')"
 SALT_BYTES: Final = 16
 
 _CREATE: Final = """INSERT INTO task_executions (tenant_id, id, workflow, workflow_id, user_id, session_id, query, mode, status,
@@ -37,18 +36,24 @@ _AGENT: Final = """INSERT INTO agent_executions (tenant_id, task_execution_id, a
  result = excluded.result, model_used = excluded.model_used, provider = excluded.provider, tokens = excluded.tokens,
  usage = excluded.usage, cost_pico = excluded.cost_pico, execution_time_ms = excluded.execution_time_ms,
  tool_calls_count = excluded.tool_calls_count, updated_at = excluded.updated_at"""
-_EVENT: Final = """INSERT INTO events (tenant_id, task, seq, v, id, key, kind, time, principal, on_behalf_of, cause, trace_id, commitment)
- VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, task, key) DO NOTHING"""
-_PAYLOAD: Final = "INSERT INTO event_payloads (tenant_id, task, seq, salt, payload) VALUES (?, ?, ?, ?, ?)"
-_LOG: Final = "INSERT INTO log (tenant_id, position, task, seq) VALUES (?, ?, ?, ?)"
+_EVENT: Final = """INSERT INTO events
+ (tenant_id, task, seq, v, id, key, kind, time, principal, on_behalf_of, cause, trace_id, commitment)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_PAYLOAD: Final = """INSERT INTO event_payloads (tenant_id, task, key, seq, salt, payload) VALUES (?, ?, ?, ?, ?, ?)
+ ON CONFLICT (tenant_id, task, key) DO NOTHING"""
 HEADER: Final = "v, tenant_id, id, task, seq, key, kind, time, principal, on_behalf_of, cause, trace_id, commitment"
-_KNOWN: Final = f"SELECT {HEADER} FROM events WHERE tenant_id = ? AND task = ? AND key = ?"
+_KNOWN: Final = f"""SELECT {HEADER} FROM events WHERE tenant_id = ?1 AND task = ?2
+ AND seq = (SELECT seq FROM event_payloads WHERE tenant_id = ?1 AND task = ?2 AND key = ?3)"""
 _KINDS: Final = {kind.value: kind for kind in EventKind}
 
 
 def header(row: tuple[Value, ...]) -> EventHeader:
     """Return an event's header from the columns of ``HEADER``."""
-    return EventHeader(*row[:6], _KINDS[text(row[6])], *row[7:])  # type: ignore[arg-type] # the table's own types
+    v, tenant, id_, task, seq, key, kind, time, principal, on_behalf_of, cause, trace_id, commitment = row
+    return EventHeader(
+        whole(v), text(tenant), text(id_), text(task), whole(seq), text(key), _KINDS[text(kind)], whole(time),
+        text(principal), text(on_behalf_of), text(cause), text(trace_id), text(commitment),
+    )  # fmt: skip
 
 
 def create_task(scribe: Scribe, op: CreateTask) -> TaskCreated:
@@ -86,10 +91,14 @@ def update_task(scribe: Scribe, op: UpdateTask) -> None:
         if value is not None:
             columns.append(column)
             values.append(value)
-    unfinished = f" AND status NOT IN {FINISHED}" if op.status is not None else ""
-    sql = f"UPDATE task_executions SET {', '.join(f'{one} = ?' for one in columns)} WHERE tenant_id = ? AND id = ?{unfinished}"
-    if not scribe.change(sql, (*values, op.tenant, op.id)):
-        scribe.last_seq(op.tenant, op.id)  # NotFound, or a finished task
+    assignments = ", ".join(f"{column} = ?" for column in columns)
+    where = "tenant_id = ? AND id = ?"
+    if op.status is not None:
+        where += f" AND status IN {UNFINISHED}"
+    task = scribe.task(op.tenant, op.id)
+    if scribe.change(f"UPDATE task_executions SET {assignments} WHERE {where}", (*values, op.tenant, op.id)):
+        task.finished = task.finished or op.status in FINISHED
+        scribe.log_now = scribe.log_now or task.finished
 
 
 def put_agent_execution(scribe: Scribe, op: PutAgentExecution) -> None:
@@ -115,24 +124,25 @@ def deliver_command(scribe: Scribe, op: DeliverCommand) -> None:
 
 def append_event(scribe: Scribe, op: AppendEvent) -> EventAppended:
     """See ``AppendEvent``."""
-    draft = op.event
-    seq = scribe.last_seq(op.tenant, op.task) + 1
+    tenant, name, draft = op.tenant, op.task, op.event
+    task = scribe.task(tenant, name)
+    seq = task.seq + 1
     salt = scribe.entropy(SALT_BYTES)
+    if not scribe.change(_PAYLOAD, (tenant, name, draft.key, seq, salt, draft.payload)):
+        known = scribe.one(_KNOWN, (tenant, name, draft.key))
+        if known is None:
+            raise StorageCorrupt(f"event {draft.key} of task {name} has a payload but no header; restore a backup")
+        return EventAppended(header(known), created=False)
     made = EventHeader(
-        VERSION, op.tenant, next(scribe.ids), op.task, seq, draft.key, draft.kind, draft.time, draft.principal,
+        VERSION, tenant, next(scribe.ids), name, seq, draft.key, draft.kind, draft.time, draft.principal,
         draft.on_behalf_of, draft.cause, draft.trace_id, commit(salt, draft.payload),
     )  # fmt: skip
     row = (
-        op.tenant, op.task, seq, VERSION, made.id, draft.key, draft.kind.value, draft.time, draft.principal,
+        tenant, name, seq, VERSION, made.id, draft.key, draft.kind.value, draft.time, draft.principal,
         draft.on_behalf_of, draft.cause, draft.trace_id, made.commitment,
     )  # fmt: skip
-    if not scribe.change(_EVENT, row):
-        known = scribe.one(_KNOWN, (op.tenant, op.task, draft.key))
-        if known is None:
-            raise NotFound(f"event {draft.key} of task {op.task} is gone")
-        return EventAppended(header(known), created=False)
-    scribe.change(_PAYLOAD, (op.tenant, op.task, seq, salt, draft.payload))
-    scribe.change(_LOG, (op.tenant, scribe.next_position(), op.task, seq))
-    scribe.move_seq(op.tenant, op.task, seq)
+    scribe.change(_EVENT, row)
+    task.seq = seq
     scribe.headers.append(made)
+    scribe.log_now = scribe.log_now or task.finished
     return EventAppended(made, created=True)

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVarTuple
 
 from multiagent.core.errors import PlatformError, StorageError, StorageUnavailable
 from multiagent.core.events import EventHeader
@@ -20,6 +20,8 @@ from multiagent.storage.sql.sqlite.connect import BUSY_MS, Synchronous, open_wri
 from multiagent.storage.sql.sqlite.faults import storage_error
 from multiagent.storage.sql.sqlite.handlers import HANDLERS
 from multiagent.storage.sql.sqlite.scribe import Scribe
+
+Ts = TypeVarTuple("Ts")
 
 MOST_WAITING: Final = 10_000
 """Requests that may wait for the writer; above, ``commit`` waits for room and ``queue`` is refused."""
@@ -46,6 +48,17 @@ class _Request:
         self.error: Exception | None = None
 
 
+class _Done:
+    """What the thread has to tell of a batch."""
+
+    __slots__ = ("headers", "released", "requests")
+
+    def __init__(self, requests: list[_Request]) -> None:
+        self.requests = requests
+        self.headers: list[EventHeader] = []
+        self.released = False
+
+
 class SqliteWriter:
     """See ``Writer``. Made by ``open`` on the event loop that will use it; ``close`` commits what waits and ends."""
 
@@ -63,7 +76,6 @@ class SqliteWriter:
         self._ended = self._loop.create_future()
         self._commit_listeners: list[Callable[[Sequence[EventHeader]], None]] = []
         self._release_listeners: list[Callable[[], None]] = []
-        self._stalled: list[_Request] = []
         self._thread = threading.Thread(target=self._main, name="storage-writer", daemon=True)
         self._thread.start()
 
@@ -130,27 +142,29 @@ class SqliteWriter:
         except TimeoutError:
             raise StorageUnavailable("too many writes wait for the disk; try again when it has caught up") from None
 
-    def _deliver(self, done: list[_Request], headers: list[EventHeader], released: bool) -> None:
-        self._waiting -= len(done)
+    def _deliver(self, done: "_Done") -> None:
+        self._waiting -= len(done.requests)
         if self._room is not None and self._waiting < MOST_WAITING:
             self._room.set()
             self._room = None
-        for request in done:
-            future = request.future
-            if future is None:
-                if request.error is not None and self._closed is None:
-                    self._closed = StorageError(f"a queued write failed, storage is closed: {request.error}")
-            elif not future.done():
+        for request in done.requests:
+            if request.future is None:
+                self._answer_nobody(request)
+            elif not request.future.done():
                 if request.error is None:
-                    future.set_result(request.answer)
+                    request.future.set_result(request.answer)
                 else:
-                    future.set_exception(request.error)
-        if headers:
+                    request.future.set_exception(request.error)
+        if done.headers:
             for listener in tuple(self._commit_listeners):
-                listener(headers)
-        if released:
+                listener(done.headers)
+        if done.released:
             for on_release in tuple(self._release_listeners):
                 on_release()
+
+    def _answer_nobody(self, request: _Request) -> None:
+        if request.error is not None and self._closed is None:
+            self._closed = StorageError(f"a queued write failed, storage is closed: {request.error}")
 
     # In the thread, from here on.
 
@@ -183,53 +197,64 @@ class SqliteWriter:
         return batch, False
 
     def _serve(self, batch: list[_Request]) -> None:
-        scribe = self._scribe
-        if not self._transact(batch) and len(batch) > 1:
+        done = _Done(batch)
+        if not self._transact(batch, done) and len(batch) > 1:
             for request in batch:
-                self._transact([request])
-        headers, released = scribe.headers, scribe.released
-        scribe.headers, scribe.released = [], False
-        scribe.trim()
-        self._call(self._deliver, batch, headers, released)
+                self._transact([request], done)
+        self._scribe.trim()
+        self._call(self._deliver, done)
 
-    def _transact(self, batch: list[_Request]) -> bool:
+    def _transact(self, batch: list[_Request], done: "_Done") -> bool:
         """Commit a batch; where the transaction itself is lost, note its error at each request and return False."""
         scribe = self._scribe
-        kept = len(scribe.headers)
         try:
             scribe.begin()
-            for request in batch:
-                self._attempt(request)
-            scribe.change("COMMIT")
+            if len(batch) == 1:
+                self._attempt(batch[0])
+            else:
+                for request in batch:
+                    scribe.change("SAVEPOINT request")
+                    if not self._attempt(request):
+                        scribe.change("ROLLBACK TO request")
+                    scribe.change("RELEASE request")
+            if len(batch) == 1 and batch[0].error is not None:
+                scribe.change("ROLLBACK")
+            else:
+                scribe.commit()
         except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.rollback()
-            scribe.forget()
-            del scribe.headers[kept:]
-            failure = storage_error(error, self._path)
-            for request in batch:
-                request.error = failure
+            self._give_up(batch, storage_error(error, self._path))
             return False
+        done.headers += scribe.headers
+        done.released = done.released or scribe.released
         return True
 
-    def _attempt(self, request: _Request) -> None:
+    def _attempt(self, request: _Request) -> bool:
+        """Run a request's operations; note their answers or their error, and return whether they succeeded.
+
+        Raises sqlite3.Error where SQLite gave up the whole transaction (as it does on a full disk).
+        """
         scribe = self._scribe
         kept = len(scribe.headers)
         scribe.ids = iter(request.ids)
         request.error = None
-        scribe.change("SAVEPOINT request")
         try:
             request.answer = tuple([HANDLERS[type(op)](scribe, op) for op in request.ops])
-            scribe.finish()
         except _EXPECTED as error:
-            if not self._connection.in_transaction:  # SQLite gave up the whole transaction
-                raise
-            scribe.change("ROLLBACK TO request")
             scribe.forget()
             del scribe.headers[kept:]
             request.error = error if isinstance(error, PlatformError) else storage_error(error, self._path)
-        scribe.change("RELEASE request")
+            if not self._connection.in_transaction:
+                raise
+            return False
+        return True
 
-    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
+    def _give_up(self, batch: list[_Request], failure: StorageError) -> None:
+        if self._connection.in_transaction:
+            self._connection.rollback()
+        self._scribe.forget()
+        for request in batch:
+            request.error = failure
+
+    def _call(self, function: "Callable[[*Ts], object]", *arguments: "*Ts") -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *arguments)
