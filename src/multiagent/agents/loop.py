@@ -1,0 +1,231 @@
+"""One agent's loop: workflow code that does what the state machine says, through ``Context`` alone."""
+
+from typing import Protocol
+
+import msgspec
+
+from multiagent.agents import fsm
+from multiagent.agents.calls import (
+    ASK,
+    CHECK,
+    EXPIRE,
+    RUN,
+    THINK,
+    AgentResult,
+    AskInput,
+    Brief,
+    CheckInput,
+    CheckOutput,
+    ExpireInput,
+    Note,
+    RunInput,
+    Spent,
+    Terms,
+    ThinkInput,
+    Word,
+)
+from multiagent.core.errors import Cancelled, StepFailed
+from multiagent.core.events import EventKind
+from multiagent.core.facts import AgentEnded, AgentStarted, AgentState
+from multiagent.core.usage import Bill
+from multiagent.engines.base import Context
+
+SHOWN = ("thinking", "acting", "waiting_approval")
+"""The phases that are worth an event; the others last no time."""
+
+
+class Purse(Protocol):
+    """What the orchestrator tells an agent of money, and hears from it."""
+
+    def terms(self) -> Terms:
+        """The terms of the next model call."""
+        ...
+
+    def book(self, spent: Spent) -> None:
+        """A call was made."""
+        ...
+
+    @property
+    def last(self) -> bool:
+        """Whether the budget is so far gone that the next turn must be the last."""
+        ...
+
+
+async def run_agent(ctx: Context, brief: Brief, purse: Purse) -> AgentResult:
+    """Run one agent task to its end. Its own failures are a result; only cancellation is thrown."""
+    return await Agent(ctx, brief, purse).run()
+
+
+class Agent:
+    """The state of one loop: an object of one workflow run, rebuilt by replay."""
+
+    def __init__(self, ctx: Context, brief: Brief, purse: Purse) -> None:
+        self._ctx = ctx
+        self._brief = brief
+        self._purse = purse
+        self._bounds = fsm.Bounds(brief.max_turns, brief.max_repeats)
+        self._state = fsm.State()
+        self._name = brief.seat.agent
+        self._answer = ""
+        self._head = ""
+        self._notes: list[Note] = []
+        self._sources: list[str] = []
+        self._models: list[str] = []
+        self._vendor = ""
+        self._bill = Bill()
+        self._checked = CheckOutput("invalid", "")
+        self._started = ctx.now()
+
+    async def run(self) -> AgentResult:
+        """See ``run_agent``."""
+        terms = self._purse.terms()
+        limit = terms.agent_limit
+        title = self._brief.opening.title
+        self._ctx.emit(EventKind.AGENT_STARTED, AgentStarted(self._name, title, terms.tier, limit.tokens, limit.pico))
+        try:
+            intent = self._advance(fsm.Begun(self._purse.last))
+            while not isinstance(intent, fsm.Finish | fsm.Fail | fsm.Halt):
+                intent = self._advance(await self._happen(intent))
+        except Cancelled:
+            self._advance(fsm.Stopped())
+            raise
+        return self._end(intent)
+
+    def _advance(self, happening: fsm.Happening) -> fsm.Intent:
+        before = self._state.phase
+        self._state, intent = fsm.advance(self._state, happening, self._bounds)
+        if self._state.phase != before and self._state.phase in SHOWN:
+            doing = self._state.calls[self._state.at].name if self._state.calls else ""
+            self._ctx.emit(
+                EventKind.AGENT_STATE,
+                AgentState(
+                    self._name,
+                    self._state.phase,
+                    self._state.turn,
+                    doing,
+                    self._bill.usage.total,
+                    self._bill.cost_pico,
+                ),
+            )
+        return intent
+
+    async def _happen(self, intent: fsm.Intent) -> fsm.Happening:
+        """Do what the state machine wants; a step that failed for good is a happening too."""
+        try:
+            if isinstance(intent, fsm.Think):
+                return await self._think(intent)
+            if isinstance(intent, fsm.Check):
+                return await self._check(intent)
+            if isinstance(intent, fsm.Run):
+                return await self._run(intent)
+            if isinstance(intent, fsm.AskPerson):
+                return await self._ask(intent)
+        except StepFailed as error:
+            return fsm.Broke(error.code, error.message)
+        if isinstance(intent, fsm.Refuse):
+            call = self._state.calls[intent.position]
+            self._notes.append(Note(call.id, call.name, intent.text))
+            return fsm.Observed()
+        return fsm.Resumed(self._purse.last)
+
+    async def _think(self, intent: fsm.Think) -> fsm.Happening:
+        given = ThinkInput(
+            self._brief.seat,
+            self._purse.terms(),
+            self._head,
+            None if self._head else self._brief.opening,
+            tuple(self._notes),
+            intent.say,
+            intent.final,
+        )
+        thought = await self._ctx.step(THINK, given, f"a/{self._name}/think/{intent.turn}")
+        self._notes.clear()
+        self._head = self._answer = thought.head
+        spent = thought.spent
+        self._bill += spent.bill
+        self._vendor = spent.vendor
+        if spent.model not in self._models:
+            self._models.append(spent.model)
+        self._purse.book(spent)
+        return fsm.Thought(thought.calls, thought.empty, thought.finish)
+
+    async def _check(self, intent: fsm.Check) -> fsm.Happening:
+        given = CheckInput(self._brief.seat, self._answer, intent.position)
+        self._checked = await self._ctx.step(CHECK, given, self._key(intent.position, "check"))
+        return fsm.Checked(self._checked.verdict, self._checked.reasons)
+
+    async def _run(self, intent: fsm.Run) -> fsm.Happening:
+        given = RunInput(self._brief.seat, self._answer, intent.position, self._head, self._checked)
+        self._bill += Bill(tool_calls=1)
+        try:
+            output = await self._ctx.step(RUN, given, self._key(intent.position, "run"))
+        except StepFailed as error:
+            if error.code != "POLICY_DENIED":
+                raise
+            call = self._state.calls[intent.position]
+            self._notes.append(Note(call.id, call.name, fsm.DENIED.format(reasons=error.message)))
+            return fsm.Observed()
+        self._head = output.head
+        self._sources.extend(name for name in output.sources if name not in self._sources)
+        return fsm.Observed()
+
+    async def _ask(self, intent: fsm.AskPerson) -> fsm.Happening:
+        """Wait for a person, durably; where nobody speaks in time, expire, unless a decision was first."""
+        ctx, position = self._ctx, intent.position
+        run = self._key(position, "run")
+        given = AskInput(self._brief.seat, self._answer, position, run, self._checked)
+        asked = await ctx.step(ASK, given, self._key(position, "ask"))
+        left = max(0.0, (asked.expires - ctx.now()) / 1000)
+        try:
+            word = await ctx.timeout(left, self._word(asked.approval))
+        except TimeoutError:
+            word = await ctx.step(EXPIRE, ExpireInput(asked.approval), self._key(position, "expire"))
+        reason = word.reason or ("nobody decided in time" if word.expired else f"{word.by or 'a person'} said no")
+        return fsm.Decided(word.approved, reason)
+
+    async def _word(self, approval: str) -> Word:
+        return msgspec.json.decode(await self._ctx.wait_signal(f"approval/{approval}"), type=Word)
+
+    def _key(self, position: int, what: str) -> str:
+        return f"a/{self._name}/act/{self._state.turn}/{position}/{what}"
+
+    def _end(self, intent: fsm.Finish | fsm.Fail | fsm.Halt) -> AgentResult:
+        failed = intent if isinstance(intent, fsm.Fail) else fsm.Fail("", "")
+        done = isinstance(intent, fsm.Finish)
+        result = AgentResult(
+            self._name,
+            self._brief.opening.title,
+            "completed" if done else "failed",
+            self._answer if done else "",
+            tuple(self._sources),
+            self._bill,
+            tuple(self._models),
+            self._vendor,
+            isinstance(intent, fsm.Finish) and intent.partial,
+            self._state.turn,
+            self._started,
+            self._ctx.now(),
+            failed.code,
+            failed.message,
+        )
+        kind = EventKind.AGENT_COMPLETED if done else EventKind.AGENT_FAILED
+        self._ctx.emit(kind, ended(result))
+        return result
+
+
+def ended(result: AgentResult) -> AgentEnded:
+    """Return how an agent task ended, as its event says it."""
+    return AgentEnded(
+        result.agent,
+        result.title,
+        result.bill.usage.total,
+        result.bill.cost_pico,
+        result.bill.saved_pico,
+        result.ended - result.started,
+        result.turns,
+        result.bill.tool_calls,
+        result.models,
+        result.partial,
+        result.code,
+        result.message,
+    )

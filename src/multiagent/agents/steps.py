@@ -1,0 +1,221 @@
+"""The code of an agent's steps: rendering prompts, asking models, checking and running tools.
+
+Keys, inputs and outputs are in ``calls.py``; what comes next is decided in ``loop.py`` and ``fsm.py``.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from multiagent.agents.asking import Asker, Question
+from multiagent.agents.calls import (
+    ASK,
+    CHECK,
+    EXPIRE,
+    RUN,
+    THINK,
+    AskInput,
+    AskOutput,
+    CallRef,
+    CheckInput,
+    CheckOutput,
+    ExpireInput,
+    Opening,
+    RunInput,
+    RunOutput,
+    Seat,
+    ThinkInput,
+    ThinkOutput,
+    Word,
+)
+from multiagent.agents.memo import link
+from multiagent.agents.render import Section, ShownInput, ShownTask, TurnLimits, clip, sections, shown_attachments
+from multiagent.core.canonical import digest, digest_bytes
+from multiagent.core.errors import NotFound
+from multiagent.core.events import EventKind
+from multiagent.core.facts import ApprovalAsked, ApprovalEnded, ToolChecked, ToolEnded
+from multiagent.core.label import Labels, join
+from multiagent.core.messages import Message, ToolCall, ToolResult, says
+from multiagent.core.principal import Principal, as_agent
+from multiagent.core.task import TaskInput
+from multiagent.core.tool import ToolSpec
+from multiagent.engines.base import Step, StepInfo
+from multiagent.storage.sql.ops import DecideApproval, RequestApproval, UpdateTask
+from multiagent.tools.base import Checked, ToolContext, ToolRequest
+
+Steps = tuple[Step[Any, Any], ...]
+"""Steps as a process registers them."""
+
+PERMISSIONS: Final[Mapping[str, str]] = {"code": "code_execution", "network": "network_access", "data": "data_access"}
+"""The permission that tools of a group need: an agent keeps only those of the tools it was given."""
+
+OBSERVATION_CHARS: Final = 12_000
+INPUT_CHARS: Final = 8_000
+"""The most that a prompt holds of one observation, and of one dependency's result."""
+
+
+def steps(asker: Asker) -> Steps:
+    """Return the steps of queues ``llm`` (think) and ``agent`` (the others)."""
+    code = AgentSteps(asker)
+    return (
+        Step(THINK, code.think),
+        Step(CHECK, code.check),
+        Step(RUN, code.run),
+        Step(ASK, code.ask),
+        Step(EXPIRE, code.expire),
+    )
+
+
+class AgentSteps:
+    """The code of the steps, over the ports."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+        self._ports = asker.ports
+
+    async def think(self, info: StepInfo, given: ThinkInput) -> ThinkOutput:
+        """One turn: render, ask, store. Raises what ``Gate.complete`` raises."""
+        task = await self._asker.tasks.load(info.tenant, info.task)
+        specs = self._specs(task, given.seat)
+        chain = await self._asker.chains.load(info.tenant, given.head)
+        said = await self._said(info, task, given)
+        question = Question(
+            "turn",
+            given.terms,
+            said,
+            given.head,
+            chain,
+            given.seat.agent,
+            acting(task, given.seat, specs),
+            () if given.final else specs,
+        )
+        asked = await self._asker.ask(info, task, question)
+        calls = tuple(CallRef(call.id, call.name, arguments_hash(call.arguments)) for call in asked.message.calls)
+        return ThinkOutput(asked.head, asked.answer.finish, asked.spent, calls, not asked.message.text.strip())
+
+    async def _said(self, info: StepInfo, task: TaskInput, given: ThinkInput) -> tuple[Message, ...]:
+        """The messages that this turn adds before the model's answer."""
+        said: list[Message] = []
+        if given.opening is not None:
+            said.append(says("system", self._asker.prompts.system("turn", given.terms.prompt_version)))
+            said.append(await self._opening(info, task, given.seat, given.opening))
+        said.extend(Message("tool", (ToolResult(note.call, note.name, note.text, True),)) for note in given.notes)
+        if given.say:
+            said.append(says("user", given.say))
+        return tuple(said)
+
+    async def _opening(self, info: StepInfo, task: TaskInput, seat: Seat, opening: Opening) -> Message:
+        chains = self._asker.chains
+        inputs, labels = [], [one.labels for one in task.attachments if one.name in seat.attachments]
+        for one in opening.inputs:
+            chain = await chains.load(info.tenant, one.head)
+            inputs.append(ShownInput(one.task, one.title, clip(chain[-1].text, INPUT_CHARS)))
+            labels.append(chain[-1].labels)
+        parts = [
+            Section("task", ShownTask(seat.agent, opening.title, opening.instruction)),
+            Section("query", task.query),
+            shown_attachments(await self._asker.described(info.tenant, task, seat.attachments)),
+            Section("inputs", inputs),
+            Section("limits", TurnLimits(opening.turns)),
+        ]
+        if opening.missing:
+            parts.append(Section("missing", opening.missing))
+        return says("user", sections(*parts), labels=join(*labels))
+
+    async def check(self, info: StepInfo, given: CheckInput) -> CheckOutput:
+        """Check one call: its tool is one the agent was given, then schema and policy."""
+        task = await self._asker.tasks.load(info.tenant, info.task)
+        call, labels = await self._call(info, given.answer, given.position)
+        if call.name in given.seat.tools:
+            context = self._context(info, task, given.seat, labels)
+            checked = await self._ports.runner.check(ToolRequest(call.name, call.arguments), context)
+        else:
+            reason = f"there is no tool {call.name!r} here; you have {', '.join(given.seat.tools) or 'none'}"
+            checked = Checked("invalid", arguments_hash(call.arguments), (reason,))
+        allowed = checked.verdict in ("allow", "approve")
+        fact = ToolChecked(given.seat.agent, call.name, checked.verdict, checked.arguments_hash, checked.reasons)
+        await info.event(EventKind.TOOL_CHECKED if allowed else EventKind.TOOL_DENIED, fact)
+        return CheckOutput(checked.verdict, checked.arguments_hash, checked.reasons)
+
+    async def run(self, info: StepInfo, given: RunInput) -> RunOutput:
+        """Run one call and store its observation. Raises PolicyDenied, EffectUnknown and StorageError's children."""
+        task = await self._asker.tasks.load(info.tenant, info.task)
+        call, labels = await self._call(info, given.answer, given.position)
+        context = self._context(info, task, given.seat, labels)
+        checked = Checked(given.checked.verdict, given.checked.hash, given.checked.reasons)
+        output = await self._ports.runner.run(ToolRequest(call.name, call.arguments), context, checked)
+        content = clip(output.content, OBSERVATION_CHARS)
+        chain = await self._asker.chains.load(info.tenant, given.head)
+        observed = Message("tool", (ToolResult(call.id, call.name, content, output.is_error),), labels=output.labels)
+        head, (message,) = link(given.head, observed)
+        self._asker.store(info.tenant, message)
+        self._asker.chains.keep(info.tenant, head, (*chain, message))
+        fact = ToolEnded(given.seat.agent, call.name, head, len(output.content), output.sources, output.metrics)
+        await info.event(EventKind.TOOL_FAILED if output.is_error else EventKind.TOOL_COMPLETED, fact)
+        return RunOutput(head, output.is_error, output.sources)
+
+    async def ask(self, info: StepInfo, given: AskInput) -> AskOutput:
+        """Ask for a person's word on one call, bound to its arguments' hash; the task waits for it."""
+        call, _ = await self._call(info, given.answer, given.position)
+        now = self._ports.clock.now()
+        expires = now + self._asker.limits.approval_s * 1000
+        approval = digest_bytes("multiagent.approval.v1", f"{info.task} {given.run}".encode())[:26]
+        await self._ports.writer.commit(
+            RequestApproval(
+                tenant=info.tenant,
+                id=approval,
+                task=info.task,
+                step=given.run,
+                tool=call.name,
+                args_hash=given.checked.hash,
+                arguments=call.arguments.encode(),
+                time=now,
+                expires=expires,
+            ),
+            UpdateTask(tenant=info.tenant, id=info.task, time=now, status="waiting", waits_for=f"approval {approval}"),
+        )
+        fact = ApprovalAsked(approval, given.seat.agent, call.name, given.checked.hash, given.checked.reasons, expires)
+        await info.event(EventKind.APPROVAL_REQUESTED, fact)
+        return AskOutput(approval, expires)
+
+    async def expire(self, info: StepInfo, given: ExpireInput) -> Word:
+        """Expire an approval nobody decided in time; where a decision was first, that one counts."""
+        now = self._ports.clock.now()
+        expired, _ = await self._ports.writer.commit(
+            DecideApproval(tenant=info.tenant, id=given.approval, state="expired", decided_by="clock", time=now),
+            UpdateTask(tenant=info.tenant, id=info.task, time=now, status="running", waits_for=""),
+        )
+        state = await self._ports.reader.approval_state(info.tenant, given.approval)
+        if expired or state == "expired":
+            await info.event(EventKind.APPROVAL_EXPIRED, ApprovalEnded(given.approval, "expired"))
+        return Word(state in ("approved", "consumed"), expired=state == "expired")
+
+    def _specs(self, task: TaskInput, seat: Seat) -> tuple[ToolSpec, ...]:
+        return self._ports.runner.specs(task.principal, seat.tools) if seat.tools else ()
+
+    def _context(self, info: StepInfo, task: TaskInput, seat: Seat, labels: Labels) -> ToolContext:
+        attachments = tuple(one for one in task.attachments if one.name in seat.attachments)
+        principal = acting(task, seat, self._specs(task, seat))
+        return ToolContext(principal, info.task, info.key, attachments, info.deadline, labels)
+
+    async def _call(self, info: StepInfo, answer: str, position: int) -> tuple[ToolCall, Labels]:
+        """Return a tool call of a stored answer, and the labels of all that led to it."""
+        chain = await self._asker.chains.load(info.tenant, answer)
+        calls = chain[-1].calls if chain else ()
+        if position >= len(calls):
+            raise NotFound(f"the message {answer} has no tool call {position}")
+        return calls[position], join(*(message.labels for message in chain))
+
+
+def acting(task: TaskInput, seat: Seat, specs: tuple[ToolSpec, ...]) -> Principal:
+    """Return who an agent acts as: its user, narrowed to what its tools need."""
+    grant = tuple(PERMISSIONS[spec.group] for spec in specs if spec.group in PERMISSIONS)
+    return as_agent(task.principal, seat.agent, grant)
+
+
+def arguments_hash(arguments: str) -> str:
+    """Return a hash of a call's arguments that is the same for the same JSON value, however it is written."""
+    try:
+        return digest("multiagent.arguments.v1", json.loads(arguments))
+    except (ValueError, TypeError, RecursionError):
+        return digest_bytes("multiagent.arguments.v1", arguments.encode("utf-8", "surrogatepass"))

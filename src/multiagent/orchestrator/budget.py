@@ -1,0 +1,147 @@
+"""What a task's budget means for its agents: who gets how much, and what changes as it runs out (design §6).
+
+The ladder from 80%: alert, then a cheaper tier, then fewer agents at once, then a partial answer. The hard limits are
+the gate's; here they are shared out, from what the calls' outputs said they used.
+"""
+
+from typing import Final
+
+from multiagent.agents.calls import Spent, Terms
+from multiagent.core.budget import Amount, Limit, Rung, rung, share
+from multiagent.core.events import EventKind
+from multiagent.core.facts import BudgetAlert
+from multiagent.core.settings import TaskSettings
+from multiagent.core.task import Mode
+from multiagent.core.tier import Tier, cheaper
+from multiagent.core.usage import Bill
+from multiagent.engines.base import Context
+
+KEPT_PERCENT: Final = 15
+"""So much of a task's limit stays back for synthesis and repairs."""
+
+LEAST_PERCENT: Final = 25
+"""An agent gets at least this share of the limit where so much is left: bounds are wide, and slack flows back."""
+
+RUNGS: Final[tuple[Rung, ...]] = ("normal", "alert", "cheaper", "fewer", "partial")
+
+
+def allot(limit: Limit, used: Amount, promised: Amount, waiting: int) -> Limit:
+    """Return what the next agent task may use, of ``limit``, after ``used`` and what is ``promised`` to running ones.
+
+    An even share among the ``waiting`` (this one included), at least ``LEAST_PERCENT`` where so much is left.
+    """
+
+    def one(amount: int | None, gone: int) -> int | None:
+        if amount is None:
+            return None
+        left = max(0, amount * (100 - KEPT_PERCENT) // 100 - gone)
+        return max(left // max(1, waiting), min(left, amount * LEAST_PERCENT // 100))
+
+    return Limit(one(limit.tokens, used.tokens + promised.tokens), one(limit.pico, used.pico + promised.pico))
+
+
+def width(most: int, at: Rung) -> int:
+    """Return how many agents may run at once on a rung; 0: start no more."""
+    if at == "partial":
+        return 0
+    return max(1, most // 2) if at == "fewer" else most
+
+
+def tier_for(settings: TaskSettings, mode: Mode, at: Rung, *, agent: bool) -> Tier:
+    """Return the tier of a call: the settings' own, else by mode; one cheaper from that rung on.
+
+    Agents' turns are most of the calls: small but for complex tasks, so that about half of all stay small.
+    """
+    if settings.tier is not None:
+        chosen = settings.tier
+    elif mode == "complex":
+        chosen = "medium" if agent else "large"
+    else:
+        chosen = "small" if agent or mode == "simple" else "medium"
+    return cheaper(chosen) if RUNGS.index(at) >= RUNGS.index("cheaper") else chosen
+
+
+class Treasury:
+    """A task's money as its workflow knows it; an object of one run, rebuilt by replay."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._told: Rung = "normal"
+        self._promised: dict[str, Amount] = {}
+        self.mode: Mode = "simple"
+        self.used = Amount()
+        self.bill = Bill()
+        self.models: list[str] = []
+
+    @property
+    def rung(self) -> Rung:
+        """How far down the ladder the task stands."""
+        return rung(self.used, self._ctx.settings.limit)
+
+    def book(self, spent: Spent) -> None:
+        """Count a call; say so where it led down the ladder."""
+        self.used += spent.amount
+        self.bill += spent.bill
+        if spent.model not in self.models:
+            self.models.append(spent.model)
+        limit, at = self._ctx.settings.limit, self.rung
+        if RUNGS.index(at) > RUNGS.index(self._told):
+            self._told = at
+            percent = share(self.used, limit)
+            alert = BudgetAlert(at, percent, self.used.tokens, self.used.pico, limit.tokens, limit.pico)
+            self._ctx.emit(EventKind.BUDGET_ALERT, alert)
+
+    def terms(self, *, agent: bool = False, agent_limit: Limit = Limit()) -> Terms:  # noqa: B008 — frozen
+        """Return the terms of the next call."""
+        settings = self._ctx.settings
+        return Terms(
+            tier_for(settings, self.mode, self.rung, agent=agent),
+            settings.model,
+            settings.max_output,
+            settings.temperature,
+            settings.cache,
+            settings.prompt_version,
+            settings.request_limit,
+            agent_limit,
+            settings.limit,
+        )
+
+    def purse(self, agent: str, waiting: int) -> "AgentPurse":
+        """Promise an agent its share, as one of ``waiting`` that are still to start."""
+        promised = sum(self._promised.values(), Amount())
+        limit = allot(self._ctx.settings.limit, self.used, promised, waiting)
+        self._promised[agent] = Amount(limit.tokens or 0, limit.pico or 0)
+        return AgentPurse(self, agent, limit)
+
+    def take(self, agent: str, spent: Spent) -> None:
+        """Count an agent's call against what it was promised."""
+        left = self._promised.get(agent, Amount())
+        taken = spent.amount
+        self._promised[agent] = Amount(max(0, left.tokens - taken.tokens), max(0, left.pico - taken.pico))
+        self.book(spent)
+
+    def close(self, agent: str) -> None:
+        """An agent has ended: what it did not use flows back."""
+        self._promised.pop(agent, None)
+
+
+class AgentPurse:
+    """One agent's view of the treasury (``agents.loop.Purse``)."""
+
+    def __init__(self, treasury: Treasury, agent: str, limit: Limit) -> None:
+        self._treasury = treasury
+        self._agent = agent
+        self._limit = limit
+
+    def terms(self) -> Terms:
+        """The terms of the agent's next call."""
+        return self._treasury.terms(agent=True, agent_limit=self._limit)
+
+    def book(self, spent: Spent) -> None:
+        """The agent made a call."""
+        self._treasury.take(self._agent, spent)
+
+    @property
+    def last(self) -> bool:
+        """Whether the next turn must be the last."""
+        return self._treasury.rung == "partial"

@@ -1,0 +1,116 @@
+"""The task workflow's own steps, as pure data: definitions and their records. Agents' steps are in ``agents.calls``."""
+
+import msgspec
+
+from multiagent.agents.calls import AgentResult, Spent, Terms
+from multiagent.core.step import StepDef, StepPolicy
+from multiagent.core.task import Mode, TaskResult, TaskStatus
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One agent task of a plan."""
+
+    id: str
+    title: str
+    instruction: str
+    depends_on: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    attachments: tuple[str, ...] = ()
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A validated, acyclic plan; ``degraded``: it stands in for one that could not be made."""
+
+    tasks: tuple[Node, ...]
+    reason: str = ""
+    degraded: bool = False
+
+
+class AnalyzeInput(msgspec.Struct, frozen=True):
+    """The thresholds; the query and its attachments are the task's own."""
+
+    simple_below: float
+    complex_from: float
+
+
+class AnalyzeOutput(msgspec.Struct, frozen=True):
+    """Complexity 0–1, the mode it leads to, why, and the tools that this task's user may be given."""
+
+    score: float
+    mode: Mode
+    reasons: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+
+
+class DecomposeInput(msgspec.Struct, frozen=True):
+    """Ask for a plan; with ``bad`` (the head of an invalid answer) and ``error``, ask to repair it."""
+
+    terms: Terms
+    max_nodes: int
+    tools: tuple[str, ...]
+    bad: str = ""
+    error: str = ""
+
+
+class DecomposeOutput(msgspec.Struct, frozen=True):
+    """The plan, or what is wrong with the answer at ``head``."""
+
+    head: str
+    spent: Spent
+    plan: Plan | None = None
+    error: str = ""
+
+
+class PartRef(msgspec.Struct, frozen=True):
+    """One agent task's outcome for the synthesis; its text is that of the message at ``head``."""
+
+    task: str
+    title: str
+    status: str
+    head: str = ""
+    sources: tuple[str, ...] = ()
+
+
+class SynthesizeInput(msgspec.Struct, frozen=True):
+    """Write one answer from these parts, saying what is missing."""
+
+    terms: Terms
+    parts: tuple[PartRef, ...]
+    missing: tuple[str, ...] = ()
+
+
+class SynthesizeOutput(msgspec.Struct, frozen=True):
+    """The answer is the text of the message at ``head``; ``cut``: it ended at its length; ``empty``: no text."""
+
+    head: str
+    spent: Spent
+    cut: bool = False
+    empty: bool = False
+
+
+class FinishInput(msgspec.Struct, frozen=True):
+    """How the task ended. ``answer`` is the head of its answer; empty: put together from the finished agents'.
+
+    ``started`` is in milliseconds UTC; ``model_calls`` and ``models`` count every call of the task.
+    """
+
+    status: TaskStatus
+    mode: str
+    answer: str
+    agents: tuple[AgentResult, ...]
+    model_calls: int
+    models: tuple[str, ...]
+    started: int
+    partial: bool = False
+    missing: tuple[str, ...] = ()
+    code: str = ""
+    message: str = ""
+
+
+_PURE = StepPolicy(attempt_timeout=60.0, deadline=300.0)
+_MODEL = StepPolicy(attempt_timeout=300.0, deadline=600.0)
+
+ANALYZE = StepDef("analyze", AnalyzeInput, AnalyzeOutput, "orchestrator", _PURE)
+DECOMPOSE = StepDef("decompose", DecomposeInput, DecomposeOutput, "llm", _MODEL)
+SYNTHESIZE = StepDef("synthesize", SynthesizeInput, SynthesizeOutput, "llm", _MODEL)
+FINISH = StepDef("finish", FinishInput, TaskResult, "orchestrator", _PURE)

@@ -1,0 +1,87 @@
+"""Delivers every command to the engine until it is acknowledged; the engine deduplicates by the command's id."""
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from multiagent.core.clock import Clock
+from multiagent.core.errors import InvalidInput, NotFound, PlatformError
+from multiagent.engines.base import Engine
+from multiagent.orchestrator.approvals import Decision
+from multiagent.storage.sql.base import CommandRow, Reader, Writer
+from multiagent.storage.sql.ops import DeliverCommand
+
+POLL_S: Final = 1.0
+"""How often the store is looked at where nobody woke the dispatcher."""
+
+
+class Dispatcher:
+    """Reads undelivered commands, hands each to the engine, and marks it delivered."""
+
+    def __init__(self, writer: Writer, reader: Reader, engine: Engine, clock: Clock) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._engine = engine
+        self._clock = clock
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that there is a new command."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled. What fails for a time (storage, engine) is tried again at the next look."""
+        while True:
+            self._woken.clear()
+            try:
+                await self.deliver()
+            except PlatformError as error:
+                if not error.retryable:
+                    raise
+            try:
+                async with asyncio.timeout(POLL_S):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def deliver(self) -> int:
+        """Deliver all commands there are; return how many. A retryable error is raised once the others are done."""
+        delivered = 0
+        while commands := await self._reader.commands():
+            failed: PlatformError | None = None
+            for command in commands:
+                try:
+                    await self._one(command)
+                    delivered += 1
+                except PlatformError as error:
+                    failed = failed or error
+            if failed is not None:
+                raise failed
+        return delivered
+
+    async def _one(self, command: CommandRow) -> None:
+        refused = ""
+        try:
+            await self._hand_over(command)
+        except (NotFound, InvalidInput) as error:
+            refused = f"{error.code}: {error.message}"
+        await self._writer.commit(
+            DeliverCommand(tenant=command.tenant, id=command.id, time=self._clock.now(), error=refused)
+        )
+
+    async def _hand_over(self, command: CommandRow) -> None:
+        tenant, task = command.tenant, command.task
+        if command.kind == "submit":
+            row = await self._reader.task(tenant, task)
+            if row is None:
+                raise NotFound(f"there is no task {task}")
+            await self._engine.start(tenant, task, row.workflow, row.input)
+        elif command.kind == "cancel":
+            await self._engine.cancel(tenant, task, command.payload.decode())
+        elif command.kind == "decide":
+            decision = msgspec.json.decode(command.payload, type=Decision)
+            word = msgspec.json.encode(decision.word)
+            await self._engine.signal(tenant, task, f"approval/{decision.approval}", word, command.id)
+        else:
+            raise InvalidInput(f"the command {command.kind!r} is not known to this version")

@@ -1,0 +1,184 @@
+"""The code of the task workflow's own steps: analyse, decompose, synthesise, finish."""
+
+from typing import Any, Final
+
+import msgspec
+
+from multiagent.agents.asking import Asker, Question
+from multiagent.agents.calls import AgentResult, sources_of
+from multiagent.agents.render import PlanLimits, Section, ShownPart, clip, sections, shown_attachments, shown_tools
+from multiagent.core.errors import PlanInvalid
+from multiagent.core.label import Labels, join
+from multiagent.core.messages import Message, says
+from multiagent.core.outcome import Failure
+from multiagent.core.task import TaskInput, TaskResult
+from multiagent.engines.base import Step, StepInfo
+from multiagent.llm.base import ResponseFormat
+from multiagent.orchestrator.calls import (
+    ANALYZE,
+    DECOMPOSE,
+    FINISH,
+    SYNTHESIZE,
+    AnalyzeInput,
+    AnalyzeOutput,
+    DecomposeInput,
+    DecomposeOutput,
+    FinishInput,
+    Plan,
+    SynthesizeInput,
+    SynthesizeOutput,
+)
+from multiagent.orchestrator.complexity import analyze, mode
+from multiagent.orchestrator.decompose import SCHEMA, Known, read_plan
+from multiagent.storage.sql.ops import PutAgentExecution, UpdateTask
+
+Steps = tuple[Step[Any, Any], ...]
+"""Steps as a process registers them."""
+
+PART_CHARS: Final = 12_000
+"""The most that the synthesis is shown of one agent's answer."""
+
+_PLAN: Final = ResponseFormat("plan", SCHEMA)
+
+
+def steps(asker: Asker) -> Steps:
+    """Return the steps of queues ``orchestrator`` (analyze, finish) and ``llm`` (decompose, synthesize)."""
+    code = TaskSteps(asker)
+    return (
+        Step(ANALYZE, code.analyze),
+        Step(DECOMPOSE, code.decompose),
+        Step(SYNTHESIZE, code.synthesize),
+        Step(FINISH, code.finish),
+    )
+
+
+class TaskSteps:
+    """The code of the steps, over the ports."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+        self._ports = asker.ports
+
+    async def analyze(self, info: StepInfo, given: AnalyzeInput) -> AnalyzeOutput:
+        """Score the query, and find the tools its user may give to agents."""
+        task = await self._asker.tasks.load(info.tenant, info.task)
+        found = analyze(task.query, task.attachments)
+        chosen = mode(found.score, given.simple_below, given.complex_from)
+        tools = tuple(spec.name for spec in self._ports.runner.specs(task.principal))
+        now = self._ports.clock.now()
+        await self._ports.writer.commit(
+            UpdateTask(tenant=info.tenant, id=info.task, time=now, status="running", mode=chosen)
+        )
+        return AnalyzeOutput(found.score, chosen, found.reasons, tools)
+
+    async def decompose(self, info: StepInfo, given: DecomposeInput) -> DecomposeOutput:
+        """Ask a model for a plan and check it. Raises what ``Gate.complete`` raises; a bad plan is an output."""
+        task = await self._asker.tasks.load(info.tenant, info.task)
+        asked = await self._asker.ask(info, task, await self._planning(info, task, given))
+        known = Known(given.tools, tuple(one.name for one in task.attachments), given.max_nodes)
+        plan, error = _read(asked.message.text, known)
+        return DecomposeOutput(asked.head, asked.spent, plan, error)
+
+    async def _planning(self, info: StepInfo, task: TaskInput, given: DecomposeInput) -> Question:
+        if given.bad:
+            chain = await self._asker.chains.load(info.tenant, given.bad)
+            said: tuple[Message, ...] = (says("user", sections(Section("error", given.error))),)
+            return Question("repair", given.terms, said, given.bad, chain, response_format=_PLAN)
+        names = tuple(one.name for one in task.attachments)
+        specs = self._ports.runner.specs(task.principal, given.tools) if given.tools else ()
+        text = sections(
+            Section("query", task.query),
+            shown_attachments(await self._asker.described(info.tenant, task, names)),
+            Section("tools", shown_tools(specs)),
+            Section("limits", PlanLimits(given.max_nodes)),
+        )
+        said = (
+            says("system", self._asker.prompts.system("decompose", given.terms.prompt_version)),
+            says("user", text, labels=join(*(one.labels for one in task.attachments))),
+        )
+        return Question("decompose", given.terms, said, response_format=_PLAN)
+
+    async def synthesize(self, info: StepInfo, given: SynthesizeInput) -> SynthesizeOutput:
+        """Ask a model for the one answer. Raises what ``Gate.complete`` raises."""
+        task = await self._asker.tasks.load(info.tenant, info.task)
+        shown, labels = [], list[Labels]()
+        for part in given.parts:
+            chain = await self._asker.chains.load(info.tenant, part.head)
+            text = clip(chain[-1].text, PART_CHARS) if chain else ""
+            labels.append(chain[-1].labels if chain else ())
+            shown.append(ShownPart(part.task, part.title, part.status, text, part.sources))
+        text = sections(Section("query", task.query), Section("results", shown), Section("missing", given.missing))
+        said = (
+            says("system", self._asker.prompts.system("synthesize", given.terms.prompt_version)),
+            says("user", text, labels=join(*labels)),
+        )
+        asked = await self._asker.ask(info, task, Question("synthesize", given.terms, said))
+        cut = asked.answer.finish == "length"
+        return SynthesizeOutput(asked.head, asked.spent, cut, not asked.message.text.strip())
+
+    async def finish(self, info: StepInfo, given: FinishInput) -> TaskResult:
+        """Resolve the answer's text, sum the bill, and write the rows of the task and its agents.
+
+        The task's final status is the engine's to write, with the end of its journal.
+        """
+        texts = [await self._asker.chains.text(info.tenant, one.head) for one in given.agents]
+        text = await self._asker.chains.text(info.tenant, given.answer)
+        booked = await self._ports.reader.bill(info.tenant, info.task)
+        tools = sum(one.bill.tool_calls for one in given.agents)
+        bill = msgspec.structs.replace(booked, model_calls=given.model_calls, tool_calls=tools)
+        result = TaskResult(
+            text or side_by_side(given.agents, texts),
+            sources_of(given.agents),
+            bill=bill,
+            models=given.models,
+            partial=given.partial,
+            missing=given.missing,
+        )
+        now = self._ports.clock.now()
+        await self._ports.writer.commit(
+            *(self._row(info, one, said, now) for one, said in zip(given.agents, texts, strict=True)),
+            UpdateTask(
+                tenant=info.tenant,
+                id=info.task,
+                time=now,
+                result=msgspec.json.encode(result),
+                error=Failure(given.code, given.message) if given.code else None,
+                usage=bill.usage,
+                cost_pico=bill.cost_pico,
+                duration_ms=now - given.started,
+                waits_for="",
+            ),
+        )
+        return result
+
+    def _row(self, info: StepInfo, agent: AgentResult, text: str, now: int) -> PutAgentExecution:
+        return PutAgentExecution(
+            tenant=info.tenant,
+            task=info.task,
+            agent=agent.agent,
+            query=agent.title,
+            status=agent.status,
+            time=now,
+            result=text or agent.message,
+            model=", ".join(agent.models),
+            vendor=agent.vendor,
+            usage=agent.bill.usage,
+            cost_pico=agent.bill.cost_pico,
+            execution_ms=agent.ended - agent.started,
+            tool_calls=agent.bill.tool_calls,
+        )
+
+
+def _read(text: str, known: Known) -> tuple[Plan | None, str]:
+    try:
+        return read_plan(text, known), ""
+    except PlanInvalid as error:
+        return None, error.message
+
+
+def side_by_side(agents: tuple[AgentResult, ...], texts: list[str]) -> str:
+    """Return the finished agents' answers under their titles: what there is where no synthesis could be made."""
+    done = [(agent, text) for agent, text in zip(agents, texts, strict=True) if agent.status == "completed" and text]
+    if len(done) == 1:
+        return done[0][1]
+    return "\n\n".join(f"## {agent.title}\n\n{text}" for agent, text in done)

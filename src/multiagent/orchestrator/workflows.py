@@ -1,0 +1,237 @@
+"""The task workflow: analyse, plan, run the agents, put their results into one answer. Pure, through ``Context`` only.
+
+How a task ends: with an answer, ``completed`` (``partial`` where an agent failed, was skipped or was cut short by the
+budget, and ``missing`` says what); without one, ``failed`` with the code of the first failure. Where agents finished
+but the budget does not pay for the synthesis, it fails with ``BUDGET_EXCEEDED``, and the finished texts stand in the
+task's result.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from multiagent.agents.calls import AgentResult, Brief, Finding, Opening, Seat
+from multiagent.agents.loop import run_agent
+from multiagent.core.errors import Cancelled, StepFailed
+from multiagent.core.events import EventKind
+from multiagent.core.facts import (
+    AgentSkipped,
+    PlannedTask,
+    SynthesisStarted,
+    TaskAnalyzed,
+    TaskDegraded,
+    TaskEnded,
+    TaskPlanned,
+    TaskStarted,
+)
+from multiagent.core.outcome import Failure
+from multiagent.core.task import TaskInput, TaskResult, TaskStatus
+from multiagent.engines.base import Context, Workflow
+from multiagent.orchestrator.budget import Treasury, width
+from multiagent.orchestrator.calls import (
+    ANALYZE,
+    DECOMPOSE,
+    FINISH,
+    SYNTHESIZE,
+    AnalyzeInput,
+    AnalyzeOutput,
+    DecomposeInput,
+    FinishInput,
+    Node,
+    PartRef,
+    Plan,
+    SynthesizeInput,
+)
+from multiagent.orchestrator.scheduler import Scheduler
+
+WHOLE: Final = "t1"
+"""The id of the only agent task, where a query is not split."""
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The head of the task's answer; ``cut``: it is not whole."""
+
+    head: str
+    cut: bool = False
+
+
+class TaskRun:
+    """One task's run: an object of its workflow, rebuilt by replay."""
+
+    def __init__(self, ctx: Context, task: TaskInput) -> None:
+        self._ctx = ctx
+        self._task = task
+        self._treasury = Treasury(ctx)
+        self._started = ctx.now()
+        self._agents: dict[str, AgentResult] = {}
+        self._unstarted = 0
+        self._analysis: AnalyzeOutput | None = None
+
+    async def run(self) -> TaskResult:
+        """Return the answer; StepFailed with the code of what stopped the task."""
+        limit = self._ctx.settings.limit
+        self._ctx.emit(EventKind.TASK_STARTED, TaskStarted(self._ctx.settings.max_agents, limit.tokens, limit.pico))
+        try:
+            plan = await self._plan()
+            await self._run_agents(plan)
+            answer = await self._answer(plan)
+        except StepFailed as error:
+            await self._end("failed", Answered(""), Failure(error.code, error.message))
+            raise
+        except Cancelled as error:
+            await self._end("cancelled", Answered(""), Failure("CANCELLED", str(error) or "cancelled"))
+            raise
+        return await self._end("completed", answer, None)
+
+    async def _plan(self) -> Plan:
+        ctx, settings = self._ctx, self._ctx.settings
+        given = AnalyzeInput(settings.simple_below, settings.complex_from)
+        analysis = self._analysis = await ctx.step(ANALYZE, given, "analyze")
+        self._treasury.mode = analysis.mode
+        ctx.emit(EventKind.TASK_ANALYZED, TaskAnalyzed(analysis.score, analysis.mode, analysis.reasons))
+        plan = self._whole(analysis) if analysis.mode == "simple" else await self._decompose(analysis)
+        tasks = tuple(
+            PlannedTask(node.id, node.title, node.depends_on, node.tools, node.attachments) for node in plan.tasks
+        )
+        ctx.emit(EventKind.TASK_PLANNED, TaskPlanned(tasks, plan.reason, plan.degraded))
+        return plan
+
+    async def _decompose(self, analysis: AnalyzeOutput) -> Plan:
+        """Ask for a plan; once more where it is invalid; then do without one."""
+        ctx = self._ctx
+        terms, most = self._treasury.terms(), ctx.settings.max_nodes
+        first = await ctx.step(DECOMPOSE, DecomposeInput(terms, most, analysis.tools), "decompose")
+        self._treasury.book(first.spent)
+        if first.plan is not None:
+            return first.plan
+        again = DecomposeInput(self._treasury.terms(), most, analysis.tools, first.head, first.error)
+        second = await ctx.step(DECOMPOSE, again, "decompose/repair")
+        self._treasury.book(second.spent)
+        if second.plan is not None:
+            return second.plan
+        reason = f"no valid plan was made ({second.error}); one agent does the whole"
+        ctx.emit(EventKind.TASK_DEGRADED, TaskDegraded(reason, "PLAN_INVALID"))
+        return msgspec.structs.replace(self._whole(analysis), reason=reason, degraded=True)
+
+    def _whole(self, analysis: AnalyzeOutput) -> Plan:
+        """The plan of one agent task: the query itself."""
+        title = " ".join(self._task.query.split())
+        title = title if len(title) <= 60 else f"{title[:59]}…"
+        names = tuple(one.name for one in self._task.attachments)
+        return Plan((Node(WHOLE, title, self._task.query, (), analysis.tools, names),))
+
+    async def _run_agents(self, plan: Plan) -> None:
+        self._unstarted = len(plan.tasks)
+        scheduler = Scheduler(self._ctx, plan, self._agent, self._skip, self._width)
+        await scheduler.run()
+
+    def _width(self) -> int:
+        most = width(self._ctx.settings.max_agents, self._treasury.rung)
+        return most if self._agents or most else 1
+
+    async def _agent(self, node: Node, done: Mapping[str, AgentResult]) -> AgentResult:
+        settings = self._ctx.settings
+        purse = self._treasury.purse(node.id, self._unstarted)
+        self._unstarted -= 1
+        inputs = tuple(
+            Finding(one, done[one].title, done[one].head) for one in node.depends_on if done[one].status == "completed"
+        )
+        missing = tuple(done[one].title for one in node.depends_on if done[one].status != "completed")
+        brief = Brief(
+            Seat(node.id, node.tools, node.attachments),
+            Opening(node.title, node.instruction, settings.max_turns, inputs, missing),
+            settings.max_turns,
+            settings.max_repeats,
+        )
+        result = await run_agent(self._ctx, brief, purse)
+        self._treasury.close(node.id)
+        self._agents[node.id] = result
+        return result
+
+    def _skip(self, node: Node, reason: str) -> AgentResult:
+        self._unstarted -= 1
+        now = self._ctx.now()
+        self._ctx.emit(EventKind.AGENT_SKIPPED, AgentSkipped(node.id, node.title, reason))
+        code = "BUDGET_EXCEEDED" if self._treasury.rung == "partial" else "SKIPPED"
+        result = AgentResult(node.id, node.title, "skipped", started=now, ended=now, code=code, message=reason)
+        self._agents[node.id] = result
+        return result
+
+    async def _answer(self, plan: Plan) -> Answered:
+        """Put the results together; with a single agent task its answer is the task's."""
+        results = [self._agents[node.id] for node in plan.tasks]
+        finished = [result for result in results if result.status == "completed"]
+        if not finished:
+            failed = next((one for one in results if one.status == "failed"), results[0])
+            raise StepFailed(failed.code, failed.message)
+        if len(plan.tasks) == 1:
+            return Answered(finished[0].head, finished[0].partial)
+        missing = self._missing()
+        self._ctx.emit(EventKind.SYNTHESIS_STARTED, SynthesisStarted(len(finished), missing))
+        parts = tuple(PartRef(one.agent, one.title, one.status, one.head, one.sources) for one in results)
+        given = SynthesizeInput(self._treasury.terms(), parts, missing)
+        output = await self._ctx.step(SYNTHESIZE, given, "synthesize")
+        self._treasury.book(output.spent)
+        if output.empty:
+            self._ctx.emit(
+                EventKind.TASK_DEGRADED,
+                TaskDegraded("the synthesis was empty; the agents' answers stand side by side", "MODEL_OUTPUT_INVALID"),
+            )
+        return Answered("" if output.empty else output.head, output.cut or output.empty)
+
+    def _missing(self) -> tuple[str, ...]:
+        return tuple(
+            f"{one.title}: {one.message or one.status}" for one in self._agents.values() if one.status != "completed"
+        )
+
+    async def _end(self, status: TaskStatus, answer: Answered, failure: Failure | None) -> TaskResult:
+        ctx, treasury = self._ctx, self._treasury
+        agents = tuple(self._agents[name] for name in sorted(self._agents))
+        missing = self._missing()
+        partial = answer.cut or bool(missing) or any(one.partial for one in agents) or failure is not None
+        given = FinishInput(
+            status,
+            treasury.mode,
+            answer.head,
+            agents,
+            treasury.bill.model_calls,
+            tuple(treasury.models),
+            self._started,
+            partial,
+            missing,
+            failure.code if failure else "",
+            failure.message if failure else "",
+        )
+        result = await ctx.step(FINISH, given, "finish")
+        bill = result.bill
+        ended = TaskEnded(
+            bill.usage.total,
+            bill.cost_pico,
+            bill.saved_pico,
+            bill.model_calls,
+            bill.tool_calls,
+            ctx.now() - self._started,
+            result.models,
+            result.partial,
+            missing,
+            given.code,
+            given.message,
+        )
+        ctx.emit(ENDINGS[status], ended)
+        return result
+
+
+ENDINGS: Final[Mapping[str, EventKind]] = {
+    "completed": EventKind.TASK_COMPLETED,
+    "failed": EventKind.TASK_FAILED,
+    "cancelled": EventKind.TASK_CANCELLED,
+}
+
+
+async def run_task(ctx: Context, task: TaskInput) -> TaskResult:
+    """Do one task from its query to its answer."""
+    return await TaskRun(ctx, task).run()
+
+
+TASK: Final[Workflow[TaskInput, TaskResult]] = Workflow("task", run_task, TaskInput, TaskResult)
