@@ -359,9 +359,7 @@ class Attempts:
         attempt = 0
         while True:
             try:
-                answers = await self._writer.commit(*ops)
-                self._budgets.released()
-                return answers
+                return await self._writer.commit(*ops)
             except StorageError as error:
                 if not error.retryable or self._clock.now() >= until:
                     raise

@@ -85,6 +85,7 @@ class Budgets:
         self._waiters: dict[Ticket, _Waiter] = {}
         self._pump: asyncio.Task[None] | None = None
         self._dirty = False
+        self._unsubscribe = writer.on_release(self.released)
 
     async def reserve(self, plan: Plan, wait_until: int) -> Held:
         """Hold what the plan needs, waiting until ``wait_until`` (ms UTC) while only others' holds stand in the way.
@@ -128,12 +129,10 @@ class Budgets:
     def free(self, held: Held) -> None:
         """Settle a call that cost nothing, in order before every later commit."""
         self._writer.queue(self.settle_op(held, Amount()))
-        self.released()
 
     def lose(self, held: Held) -> None:
         """Count a call in full that may have been billed, in order before every later commit."""
         self._writer.queue(self.lose_op(held))
-        self.released()
 
     def released(self) -> None:
         """Holds have ended: let those who wait try again."""
@@ -145,6 +144,7 @@ class Budgets:
 
     async def close(self) -> None:
         """End the waiting; waiters get BudgetBusy."""
+        self._unsubscribe()
         if self._pump is not None:
             self._pump.cancel()
             with suppress(asyncio.CancelledError):
