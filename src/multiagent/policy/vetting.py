@@ -1,4 +1,4 @@
-"""The checks a bundle must pass, in a process of their own that ``policy.bundle`` starts with the bundle on its input."""
+"""The checks a bundle must pass, in a process of their own that ``policy.bundle`` starts, bundle on its input."""
 
 import sys
 from collections.abc import Iterable, Iterator

@@ -1,9 +1,10 @@
 """The port of tools: what a tool is given, what it answers."""
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from multiagent.core.decision import CodeFacts
 from multiagent.core.label import Labels
 from multiagent.core.principal import Principal
 from multiagent.core.task import Attachment
@@ -76,4 +77,20 @@ class Runner(Protocol):
         Raises PolicyDenied, EffectUnknown and StorageError's children; a tool's own failure is an output with
         ``is_error``.
         """
+        ...
+
+
+class Inspected(msgspec.Struct, frozen=True):
+    """What policy may know of arguments beyond their hash: facts of code, and the labels of what they touch."""
+
+    code: CodeFacts | None = None
+    labels: Labels = ()
+
+
+@runtime_checkable
+class Inspecting(Protocol):
+    """A tool that checks its arguments itself; other tools' arguments are checked against their JSON Schema."""
+
+    def inspect(self, arguments: bytes, context: ToolContext) -> Inspected:
+        """Return what policy may know; ToolArguments says what does not fit."""
         ...

@@ -1,0 +1,40 @@
+"""Assembly: the built-in tools over their ports, and the runner over the tools."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from multiagent.core.clock import Clock
+from multiagent.core.decision import Decide
+from multiagent.sandbox.base import Sandbox
+from multiagent.storage.objects.base import Objects
+from multiagent.storage.sql.base import Writer
+from multiagent.tools.base import Runner, Tool
+from multiagent.tools.builtin.calculator import calculator_tool
+from multiagent.tools.registry import Registry
+from multiagent.tools.runner import RunnerOptions, ToolRunner
+
+
+class ToolOptions(msgspec.Struct, frozen=True):
+    """``tools`` come after the built-in ones; ``chance`` gives numbers in [0, 1).
+
+    ``scratch`` is a folder for files given to sandboxed programs (empty: the system's).
+    """
+
+    tools: tuple[Tool, ...] = ()
+    scratch: str = ""
+    chance: Callable[[], float] = lambda: 0.5
+
+
+def open_tools(
+    objects: Objects,
+    sandbox: Sandbox,
+    writer: Writer,
+    decide: Decide,
+    clock: Clock,
+    options: ToolOptions | None = None,
+) -> Runner:
+    """Return the runner of all tools. ConfigInvalid where a given tool does not fit."""
+    options = options or ToolOptions()
+    registry = Registry([calculator_tool(), *options.tools])
+    return ToolRunner(registry, decide, writer, clock, RunnerOptions(chance=options.chance))
