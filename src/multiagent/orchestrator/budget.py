@@ -20,24 +20,34 @@ KEPT_PERCENT: Final = 15
 """So much of a task's limit stays back for synthesis and repairs."""
 
 LEAST_PERCENT: Final = 25
-"""An agent gets at least this share of the limit where so much is left: bounds are wide, and slack flows back."""
+"""An agent may use at least this share of the limit while so much is unused, also where fewer is its even share:
+agents differ in what they need, and the task's own limit still holds for all together."""
 
 RUNGS: Final[tuple[Rung, ...]] = ("normal", "alert", "cheaper", "fewer", "partial")
 
 
-def allot(limit: Limit, used: Amount, promised: Amount, waiting: int) -> Limit:
-    """Return what the next agent task may use, of ``limit``, after ``used`` and what is ``promised`` to running ones.
-
-    An even share among the ``waiting`` (this one included), at least ``LEAST_PERCENT`` where so much is left.
-    """
+def even_share(limit: Limit, used: Amount, promised: Amount, waiting: int) -> Limit:
+    """Return each of ``waiting`` agent tasks' even share of what is neither used nor promised to running ones."""
 
     def one(amount: int | None, gone: int) -> int | None:
-        if amount is None:
-            return None
-        left = max(0, amount * (100 - KEPT_PERCENT) // 100 - gone)
-        return max(left // max(1, waiting), min(left, amount * LEAST_PERCENT // 100))
+        return None if amount is None else max(0, _shared(amount) - gone) // max(1, waiting)
 
     return Limit(one(limit.tokens, used.tokens + promised.tokens), one(limit.pico, used.pico + promised.pico))
+
+
+def allowance(limit: Limit, used: Amount, even: Limit) -> Limit:
+    """Return what an agent task may use: its even share, or ``LEAST_PERCENT`` of the limit where so much is unused."""
+
+    def one(amount: int | None, gone: int, share: int | None) -> int | None:
+        if amount is None:
+            return None
+        return max(share or 0, min(max(0, _shared(amount) - gone), amount * LEAST_PERCENT // 100))
+
+    return Limit(one(limit.tokens, used.tokens, even.tokens), one(limit.pico, used.pico, even.pico))
+
+
+def _shared(amount: int) -> int:
+    return amount * (100 - KEPT_PERCENT) // 100
 
 
 def width(most: int, at: Rung) -> int:
@@ -109,9 +119,10 @@ class Treasury:
     def purse(self, agent: str, waiting: int) -> "AgentPurse":
         """Promise an agent its share, as one of ``waiting`` that are still to start."""
         promised = sum(self._promised.values(), Amount())
-        limit = allot(self._ctx.settings.limit, self.used, promised, waiting)
-        self._promised[agent] = Amount(limit.tokens or 0, limit.pico or 0)
-        return AgentPurse(self, agent, limit)
+        limit = self._ctx.settings.limit
+        even = even_share(limit, self.used, promised, waiting)
+        self._promised[agent] = Amount(even.tokens or 0, even.pico or 0)
+        return AgentPurse(self, agent, allowance(limit, self.used, even))
 
     def take(self, agent: str, spent: Spent) -> None:
         """Count an agent's call against what it was promised."""
