@@ -1,4 +1,4 @@
-"""What the pool and its workers say to each other: length-prefixed msgpack over pipes."""
+"""What the pool and its workers say to each other: length-prefixed msgpack over a socket."""
 
 from enum import StrEnum
 from typing import BinaryIO

@@ -22,8 +22,9 @@ class Pool:
         self._spare = spare
         self._max_waiting = max_waiting
         self._idle: deque[Worker] = deque()
+        self._born: set[Worker] = set()
         self._waiting: deque[asyncio.Future[Worker]] = deque()
-        self._busy = 0
+        self._leased: set[Worker] = set()
         self._starting = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -53,10 +54,10 @@ class Pool:
 
     def release(self, worker: Worker, *, healthy: bool) -> None:
         """Give a worker back; an unhealthy or worn one is ended and replaced."""
-        self._busy -= 1
+        self._leased.discard(worker)
         if healthy and worker.alive and worker.runs < MAX_RUNS and not self._closed:
             self._idle.append(worker)
-        else:
+        elif not self._closed:
             worker.kill()
             self._spawn(worker.close())
         self._dispatch()
@@ -66,17 +67,17 @@ class Pool:
         self._dispatch()
 
     async def close(self) -> None:
-        """End all workers and wait until they are gone; callers in the queue get an error."""
+        """End all workers and wait until they are gone; who waits or runs gets an error."""
         self._closed = True
         for turn in self._waiting:
             if not turn.done():
                 turn.set_exception(SandboxError("the sandbox was closed"))
         self._waiting.clear()
-        for task in tuple(self._tasks):
-            if task.get_name() == "start":
-                task.cancel()
-        while self._idle:
-            self._spawn(self._idle.popleft().close())
+        for worker in self._born:
+            worker.kill()
+        for worker in (*self._idle, *self._leased):
+            self._spawn(worker.close())
+        self._idle.clear()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -89,7 +90,7 @@ class Pool:
 
     def _dispatch(self) -> None:
         """Hand idle workers to those who wait, and start what is missing."""
-        while self._idle and self._waiting and self._busy < self._size:
+        while self._idle and self._waiting and len(self._leased) < self._size:
             turn = self._waiting.popleft()
             if turn.done():
                 continue
@@ -98,22 +99,31 @@ class Pool:
                 self._waiting.appendleft(turn)
                 self._spawn(worker.close())
                 continue
-            self._busy += 1
+            self._leased.add(worker)
             turn.set_result(worker)
-        wanted = min(self._size, self._busy + len(self._waiting)) + self._spare
-        missing = 0 if self._closed else wanted - self._busy - len(self._idle) - self._starting
-        for _ in range(missing):
+        wanted = min(self._size, len(self._leased) + len(self._waiting)) + self._spare
+        present = len(self._leased) + len(self._idle) + self._starting
+        for _ in range(0 if self._closed else wanted - present):
             self._starting += 1
-            self._spawn(self._start(), name="start")
+            self._spawn(self._start())
 
     async def _start(self) -> None:
+        worker = None
         try:
-            worker = await Worker.start(self._artifact, START_TIMEOUT_S)
+            worker = await Worker.start(self._artifact)
+            self._born.add(worker)
+            if self._closed:
+                worker.kill()
+            await worker.ready(START_TIMEOUT_S)
         except SandboxCrashed as error:
+            if worker is not None:
+                await worker.close()
             self._fail_next(error)
             return
         finally:
             self._starting -= 1
+            if worker is not None:
+                self._born.discard(worker)
         if self._closed:
             await worker.close()
             return
@@ -128,8 +138,7 @@ class Pool:
                 turn.set_exception(error)
                 return
 
-    def _spawn(self, work: Coroutine[None, None, None], name: str = "end") -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
-        task.set_name(name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

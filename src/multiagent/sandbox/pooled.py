@@ -116,7 +116,7 @@ def check(request: RunRequest) -> None:
 
 
 def _is_plain_path(path: str) -> bool:
-    return path.startswith("/") and posixpath.normpath(path) == path and "\0" not in path
+    return path[:1] == "/" != path[1:2] and posixpath.normpath(path) == path and "\0" not in path
 
 
 def job_of(request: RunRequest, folder: str | None) -> Job:

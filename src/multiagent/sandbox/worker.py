@@ -1,7 +1,7 @@
 """A worker process: it loads the component once, then runs the programs it is sent, one after the other.
 
-Started as ``python -I -c BOOT root artifact`` with an empty environment. It speaks ``frames`` on the pipes it was
-born with, and ends when they close or when its parent is gone.
+Started as ``python -I -c BOOT root artifact`` with an empty environment. It speaks ``frames`` on the socket it was
+born with, and ends when that closes or when its parent is gone.
 """
 
 import os
@@ -21,7 +21,7 @@ BOOT = (
 
 def main(artifact: str) -> int:
     """Serve until the parent closes its end."""
-    incoming, outgoing = _take_pipes()
+    incoming, outgoing = _take_channel()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     parent = os.getppid()
 
@@ -51,8 +51,8 @@ def main(artifact: str) -> int:
     return 0
 
 
-def _take_pipes() -> tuple[int, int]:
-    """Keep the pipes for frames alone: what anything prints goes to the error log, and there is no input."""
+def _take_channel() -> tuple[int, int]:
+    """Keep the socket for frames alone: what anything prints goes to the error log, and there is no input."""
     incoming, outgoing = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
