@@ -1,0 +1,92 @@
+"""Code cells for the sandbox: a few calls, and from the guest modules only what these calls need, written small."""
+
+import ast
+import functools
+from collections.abc import Iterator, Mapping
+from importlib import resources
+
+GUESTS = ("guest_table.py", "guest_stats.py", "guest_links.py", "guest_text.py")
+
+
+class _Bare(ast.NodeTransformer):
+    """Drops docstrings and annotations: a cell is paid by the token."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        self.generic_visit(node)
+        node.returns = None
+        for one in [*node.args.args, *node.args.kwonlyargs]:
+            one.annotation = None
+        node.body = _undocumented(node)
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
+        self.generic_visit(node)
+        node.body = _undocumented(node)
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.Assign | None:
+        self.generic_visit(node)
+        return ast.copy_location(ast.Assign([node.target], node.value), node) if node.value else None
+
+
+def _undocumented(node: ast.FunctionDef | ast.ClassDef) -> list[ast.stmt]:
+    return node.body[1:] if ast.get_docstring(node) is not None else node.body
+
+
+@functools.cache
+def _library() -> tuple[dict[str, ast.stmt], dict[str, str]]:
+    """Return the guest modules' definitions and standard imports by the names they bind."""
+    defined: dict[str, ast.stmt] = {}
+    imported: dict[str, str] = {}
+    folder = resources.files(__package__)
+    for file in GUESTS:
+        tree = _Bare().visit(ast.parse((folder / file).read_text(encoding="utf-8")))
+        for node in tree.body:
+            for name in _binds(node):
+                defined[name] = node
+            if isinstance(node, ast.Import):
+                imported |= {one.name: f"import {one.name}" for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and not str(node.module).startswith("multiagent"):
+                imported |= {one.name: f"from {node.module} import {one.name}" for one in node.names}
+    return defined, imported
+
+
+def _binds(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Assign):
+        yield from (one.id for one in node.targets if isinstance(one, ast.Name))
+
+
+def cell(calls: str, instead: Mapping[str, str] | None = None) -> str:
+    """Return a program of the standard library alone that makes these calls of guest functions.
+
+    ``instead`` has simpler expressions for functions, where what they are for is known not to occur.
+    """
+    defined, imported = _library()
+    defined = defined | {name: ast.parse(f"{name} = {simple}").body[0] for name, simple in (instead or {}).items()}
+    main = ast.parse(calls)
+    wanted = list(_reads(main))
+    seen: set[str] = set()
+    while wanted:
+        name = wanted.pop()
+        if name not in seen:
+            seen.add(name)
+            if name in defined:
+                wanted += _reads(defined[name])
+    lines = sorted({imported[name] for name in seen if name in imported} | {"import json"})
+    parts = [ast.unparse(node) for name, node in defined.items() if name in seen]
+    return _narrow("\n".join([*lines, *parts, ast.unparse(main)])) + "\n"
+
+
+def _reads(node: ast.AST) -> set[str]:
+    names = [one for one in ast.walk(node) if isinstance(one, ast.Name)]
+    own = {one.id for one in names if isinstance(one.ctx, ast.Store) and not isinstance(node, ast.Assign)}
+    own |= {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}
+    return {one.id for one in names} - own
+
+
+def _narrow(source: str) -> str:
+    """Indent by one space instead of four; `ast.unparse` leaves no string that spans lines."""
+    lines = source.split("\n")
+    return "\n".join(" " * ((len(line) - len(line.lstrip(" "))) // 4) + line.lstrip(" ") for line in lines)

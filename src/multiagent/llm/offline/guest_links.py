@@ -1,0 +1,80 @@
+"""How tables relate: columns that share values, and what one says of the other.
+
+Runs in the sandbox, where the source of what a cell needs is part of the cell.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import combinations, product
+
+from multiagent.llm.offline.guest_stats import Found, grouping, groups, shares
+from multiagent.llm.offline.guest_table import Table
+
+Pair = tuple[str, int, str, int]
+
+
+def pairs(tables: dict[str, Table]) -> list[Pair]:
+    """Return for each two tables the pairs of columns that share values, best first, each column once."""
+    found: list[Pair] = []
+    every = {name: {at: set(shares(table, at)) for at in table.of("text", "int", "date")} for name, table in tables.items()}
+    for left, right in combinations(tables, 2):
+        scored: list[tuple[float, int, int]] = []
+        for (a, mine), (b, other) in product(every[left].items(), every[right].items()):
+            same = tables[left].names[a].lower() == tables[right].names[b].lower()
+            part = len(mine & other) / max(1, min(len(mine), len(other)))
+            if len(mine & other) > 1 and (same or (part >= 0.5 and "text" in tables[left].kinds[a] + tables[right].kinds[b])):
+                scored.append((part + same + len(mine & other) / len(mine | other), a, b))
+        for _, a, b in sorted(scored, reverse=True):
+            if not any(one[:2] == (left, a) and one[2] == right or one[2:] == (right, b) and one[0] == left for one in found):
+                found.append((left, a, right, b))
+    return found
+
+
+def links(tables: dict[str, Table]) -> list[Found]:
+    """Return the pairs of columns that share values: how many, and which only one side has."""
+    found: list[Found] = []
+    for left, a, right, b in pairs(tables):
+        mine, other = set(shares(tables[left], a)), set(shares(tables[right], b))
+        sides = [(left, a, mine, sorted(mine - other)), (right, b, other, sorted(other - mine))]
+        told = [[file, tables[file].names[at], len(own), len(only), only[:5]] for file, at, own, only in sides]
+        found.append({"sides": told, "shared": len(mine & other)})
+    return found
+
+
+def lookups(tables: dict[str, Table]) -> Iterator[Pair]:
+    """Yield each pair whose first column has every value once, so that it explains the second."""
+    for left, a, right, b in pairs(tables):
+        for one, at, other, key in ((left, a, right, b), (right, b, left, a)):
+            if len(set(tables[one].cells[at])) == tables[one].size and len(set(shares(tables[other], key))) < len(shares(tables[other], key)):
+                yield one, at, other, key
+
+
+def named(tables: dict[str, Table]) -> list[Found]:
+    """Return the most frequent values of columns that another table explains, with their names there."""
+    told: list[Found] = []
+    for lookup, at, file, key in lookups(tables):
+        table = tables[lookup]
+        label = next((c for c in table.of("text") if c != at and len(set(table.cells[c])) > 0.9 * table.size), None)
+        if label is not None:
+            names = dict(zip(table.cells[at], table.cells[label], strict=True))
+            counts = Counter(shares(tables[file], key))
+            order = sorted(counts, key=lambda code: (-counts[code], code))[:8]
+            top = [[code, names.get(code, ""), counts[code]] for code in order]
+            told.append({"file": file, "column": tables[file].names[key], "lookup": lookup, "label": table.names[label], "top": top})
+    return told
+
+
+def joined(tables: dict[str, Table]) -> list[Found]:
+    """Return groups of tables by the columns that they gain from another one that explains a column of theirs."""
+    told: list[Found] = []
+    for lookup, at, file, key in lookups(tables):
+        gained = [c for c in grouping(tables[lookup]) if c != at][:3]
+        if gained and tables[file].of("int", "float"):
+            where = {cell: row for row, cell in enumerate(tables[lookup].cells[at])}
+            rows = [where.get(cell) for cell in tables[file].cells[key]]
+            cells = [["" if row is None else tables[lookup].cells[c][row] for row in rows] for c in gained]
+            names = tables[file].names + [tables[lookup].names[c] for c in gained]
+            whole = Table(names, tables[file].cells + cells, tables[file].comma)
+            found = groups(whole, list(range(len(names) - len(gained), len(names))), [])
+            told.append({"file": file, "lookup": lookup, "key": tables[file].names[key], "groups": found})
+    return told

@@ -1,0 +1,249 @@
+"""Reading a table of unknown dialect.
+
+Runs in the sandbox, where the source of what a cell needs is part of the cell, and here, on the heads of attachments.
+"""
+
+import csv
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+
+GAPS = frozenset(("", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", "missing", "#n/a", "无", "缺失", "空"))
+PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
+GROUPED = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?$")
+COMMA = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+),\d+$")
+TIME = r"(?:[T ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?$"
+YEAR_FIRST = re.compile(r"(\d{4})[-/.年](\d{1,2})(?:[-/.月](\d{1,2})日?|月)?" + TIME)
+YEAR_LAST = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})" + TIME)
+NAMED = re.compile(r"(?:(\d{1,2})[ -])?([A-Za-z]{3})[a-z]*\.?(?:[ -](\d{1,2}),)?[ -](\d{4})$")
+MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec"
+BOOLS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"是", "否"})
+
+
+def number(cell: str, comma: bool = False) -> float | None:
+    """Return the number a cell holds: plain, grouped, with a currency or percent sign, or with a decimal comma."""
+    try:
+        value = float(cell)
+    except ValueError:
+        text = cell.strip("$€£¥% ").replace("\u2212", "-")
+        if comma and COMMA.match(text):
+            text = text.replace(".", "").replace(",", ".")
+        elif GROUPED.match(text):
+            text = text.replace(",", "")
+        return float(text) if PLAIN.match(text) else None
+    return value if value - value == 0 else None
+
+
+def iso(cell: str, day_first: bool = False) -> float | None:
+    """Return the days since the year 1 of a date, or date and time, that is written year first."""
+    hit = YEAR_FIRST.match(cell)
+    return days(*hit.groups()) if hit else None
+
+
+def moment(cell: str, day_first: bool = False) -> float | None:
+    """Return the days since the year 1 of a date, or date and time, however it is written."""
+    if hit := YEAR_LAST.match(cell):
+        first, second, *rest = hit.groups()
+        day, month = (first, second) if day_first else (second, first)
+        return days(rest[0], month, day, *rest[1:])
+    if hit := NAMED.match(cell):
+        at = MONTHS.find(hit[2].lower())
+        return None if at % 3 else days(hit[4], str(at // 3 + 1), hit[1] or hit[3])
+    return iso(cell)
+
+
+def days(year: str, month: str, day: str | None, *clock: str | None) -> float | None:
+    """Return a day's number, with the part of the day that has passed."""
+    try:
+        when = datetime(int(year), int(month), int(day or 1), *(int(one or 0) for one in clock))  # noqa: DTZ001
+    except ValueError:
+        return None
+    return when.toordinal() + (when.hour * 60 + when.minute + when.second / 60) / 1440
+
+
+def dated(column: list[str]) -> list[float | None]:
+    """Return a column of dates as days; the day comes first where no other reading fits, or dots divide."""
+    parts = [hit for cell in column if (hit := YEAR_LAST.match(cell))]
+    first = any(int(hit[1]) > 12 for hit in parts) or any("." in hit[0][:3] for hit in parts)
+    return [moment(cell, first) for cell in column]
+
+
+def missing(values: Iterable[str], kind: str = "text") -> set[str]:
+    """Return those of a column's distinct cells that stand for no value.
+
+    A code that looks like all others of its column (NA among two-letter codes) is a value.
+    """
+    found = {one for one in values if one.lower() in GAPS}
+    rest = {(len(part), part.isupper()) for one in values if one not in found for part in one.split(",")}
+    return {one for one in found if kind != "text" or not one.isalpha() or {(len(one), one.isupper())} != rest}
+
+
+def kind_of(values: Iterable[str], comma: bool = False) -> str:
+    """Return the type of a column's distinct cells, gaps aside: int, float, bool, date, text or empty."""
+    known = [one for one in values if one.lower() not in GAPS]
+    if not known:
+        return "empty"
+    if len(known) < 7 and any({one.lower() for one in known} <= pair for pair in BOOLS):
+        return "bool"
+    numbers = [one for one in (number(cell, comma) for cell in known) if one is not None]
+    if len(numbers) >= 0.9 * len(known):
+        if any(cell[0] == "0" and cell.isdigit() and len(cell) > 1 for cell in known):
+            return "text"
+        return "int" if all(one == int(one) for one in numbers) and not any("." in one for one in known) else "float"
+    dates = sum(moment(cell) is not None or moment(cell, True) is not None for cell in known)
+    return "date" if dates >= 0.9 * len(known) else "text"
+
+
+def split(lines: Iterable[str], mark: str) -> Iterator[list[str]]:
+    """Split lines at a mark; two spaces stand for runs of at least two, one space for runs of any length."""
+    if mark == "  ":
+        lines, mark = (re.sub(r" {2,}|\t+", "\t", line.strip()) for line in lines), "\t"
+    elif mark == " ":
+        lines = (line.strip().replace("\t", " ") for line in lines)
+    elif mark == "|":
+        lines = (one[1:-1] if len(one) > 2 and one[0] == one[-1] == "|" else one for one in map(str.strip, lines))
+    return csv.reader(lines, delimiter=mark, skipinitialspace=True)
+
+
+def body(lines: Iterable[str], mark: str, width: int) -> Iterator[list[str]]:
+    """Yield the rows of a table as wide as that or unlike, without empty lines, comments and rules."""
+
+    def counts(line: str) -> bool:
+        if line[0] != "#":
+            return bool(line.strip())
+        return width > 1 and line[1:2] not in " #\r\n" and len(next(split([line], mark))) == width
+
+    for row in split(filter(counts, lines), mark):
+        if mark != "|" or not all(re.match(r":?-+:?$", cell.strip()) for cell in row):
+            yield row
+
+
+def peek(path: str, lines: int = 40) -> dict[str, object]:
+    """Return a file's first lines of data with the last comment before them, and how many lines come before those."""
+    with open(path, "rb") as raw:  # noqa: PTH123
+        text = raw.read(60000)
+    every = text.decode(encoding(text), "replace").splitlines()
+    first = next((at for at, line in enumerate(every) if line.strip() and line[0] != "#"), 0)
+    return {"before": max(0, first - 1), "lines": [line[:1500] for line in every[max(0, first - 1) : first + lines]][:lines]}
+
+
+class Table:
+    """Cells by column, as text; the kinds of columns; which cells are gaps."""
+
+    def __init__(self, names: list[str], cells: list[list[str]], comma: bool = False) -> None:
+        self.names, self.cells, self.comma = names, cells, comma
+        distinct = [dict.fromkeys(column) for column in cells]
+        self.kinds = [kind_of(one, comma) for one in distinct]
+        self.gaps = [missing(seen, kind) for seen, kind in zip(distinct, self.kinds, strict=True)]
+        self.size = len(cells[0]) if cells else 0
+        self._values: dict[int, list[float | None]] = {}
+
+    def at(self, name: str) -> int:
+        """Return the place of the column of that name; ValueError where there is none."""
+        return self.names.index(name)
+
+    def of(self, *kinds: str) -> list[int]:
+        """Return the places of the columns of these kinds."""
+        return [at for at, kind in enumerate(self.kinds) if kind in kinds]
+
+    def values(self, at: int) -> list[float | None]:
+        """Return a column as numbers, dates as days; None where a cell has none."""
+        if at not in self._values:
+            cells = self.cells[at]
+            many = self.kinds[at] == "date"
+            self._values[at] = dated(cells) if many else [number(cell, self.comma) for cell in cells]
+        return self._values[at]
+
+
+def encoding(start: bytes) -> str:
+    """Return the likely encoding of a text that starts with these bytes."""
+    if start[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        return "utf-16"
+    for name in ("utf-8-sig", "gb18030"):
+        try:
+            start[:-4].decode(name)
+        except UnicodeDecodeError as error:
+            if error.start < len(start) - 8:
+                continue
+        return name
+    return "latin-1"
+
+
+def load(path: str, mark: str, skip: int = 0, names: Sequence[str] = (), comma: bool = False, limit: int = 0) -> Table:
+    """Read a delimited text file past its first lines; without names the next row has them."""
+    with open(path, "rb") as raw:  # noqa: PTH123
+        coded = encoding(raw.read(60000))
+    pool: dict[str, str] = {}
+    with open(path, encoding=coded, errors="replace", newline="") as file:  # noqa: PTH123
+        rows = body(itertools.islice(file, skip, None), mark, len(names))
+        head = [*names] or [name.strip() for name in next(rows, [])]
+        cells: list[list[str]] = [[] for _ in head]
+        for count, row in enumerate(itertools.islice(rows, limit or None)):
+            while len(row) > len(cells):
+                cells.append([""] * count)
+                head.append("")
+            row += [""] * (len(cells) - len(row))
+            for column, cell in zip(cells, row, strict=True):
+                text = cell.strip()
+                column.append(pool.setdefault(text, text))
+    return Table([name or f"column {at}" for at, name in enumerate(head, 1)], cells, comma)
+
+
+def read(path: str) -> str:
+    """Return a text file's text, whatever its encoding."""
+    with open(path, "rb") as raw:  # noqa: PTH123
+        data = raw.read()
+    return data.decode(encoding(data[:60000]), "replace")
+
+
+def show(found: object) -> None:
+    """Print as one line of JSON, with long lists cut so that it stays small enough to be read whole."""
+    for most in (60, 30, 13, 6, 3):
+        text = json.dumps(shorter(found, most), ensure_ascii=False, separators=(",", ":"))
+        if len(text) < 11000:
+            break
+    print(text)  # noqa: T201
+
+
+def shorter(value: object, most: int) -> object:
+    """Return a value with its lists cut."""
+    if isinstance(value, dict):
+        return {key: shorter(one, most) for key, one in value.items()}
+    return [shorter(one, most) for one in value[:most]] if isinstance(value, list | tuple) else value
+
+
+def attempt(call: Callable[[], object]) -> object:
+    """Return what a call answers, or its error as a record."""
+    try:
+        return call()
+    except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
+        return {"error": f"{type(error).__name__}: {error}"[:200]}
+
+
+def records(path: str, limit: int = 0) -> Table | None:
+    """Read JSON, or one JSON value a line, that is a list of objects, alone or under one key; None where it is not."""
+    text = read(path)
+    try:
+        found = json.loads(text)
+    except ValueError:
+        try:
+            found = [json.loads(line) for line in text.splitlines() if line.strip()]
+        except ValueError:
+            return None
+    if isinstance(found, dict):
+        lists = [one for one in found.values() if isinstance(one, list) and one and isinstance(one[0], dict)]
+        found = lists[0] if len(lists) == 1 else None
+    if not isinstance(found, list) or not found or not all(isinstance(one, dict) for one in found):
+        return None
+    found = found[: limit or None]
+    names = list(dict.fromkeys(name for one in found for name in one))
+    cells = [[_cell(one.get(name)) for one in found] for name in names]
+    return Table(names, cells)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
