@@ -3,26 +3,21 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
+
+import msgspec
 
 from multiagent.app.system import SystemClock, SystemIds
 from multiagent.core.breaker import BreakerPolicy
-from multiagent.core.budget import Amount, Limit, ScopeLimit, ScopeRef
+from multiagent.core.budget import Amount, ScopeLimit, ScopeRef
 from multiagent.core.clock import Clock
 from multiagent.core.decision import Ask, Decide, Decision
-from multiagent.core.messages import says
-from multiagent.core.principal import Principal
 from multiagent.core.retry import Backoff
-from multiagent.llm.base import CallContext, ModelRequest
+from multiagent.llm.base import Answer
 from multiagent.llm.gate import GateSettings, GateStorage, ModelGate
 from multiagent.llm.gate_endpoints import Endpoints, Serving
 from multiagent.storage.factory import Storage, open_storage
-
-TENANT = "acme"
-PRINCIPAL = Principal(TENANT, "ada")
-TASK = ScopeRef("task", "t1")
-keys = count(1)
+from multiagent.testing.suites.llm import TASK, TENANT, Desk, Q, asks, calls
 
 
 async def allow(ask: Ask) -> Decision:
@@ -37,13 +32,25 @@ class Bench:
     storage: Storage
     clock: Clock
 
+    @property
+    def desk(self) -> Desk:
+        return Desk(self.gate, self.storage.reader, self.clock)
+
     async def used(self, scope: ScopeRef = TASK) -> Amount:
-        state = await self.storage.reader.scope(TENANT, scope)
-        return state.used if state is not None else Amount()
+        return (await self.desk.booked(scope))[0]
 
     async def held(self, scope: ScopeRef = TASK) -> Amount:
-        state = await self.storage.reader.scope(TENANT, scope)
-        return state.held if state is not None else Amount()
+        return (await self.desk.booked(scope))[1]
+
+    async def lost(self) -> Amount:
+        bill = await self.storage.reader.bill(TENANT, "t1")
+        return Amount(bill.lost_tokens, bill.lost_pico)
+
+    async def ask(self, text: str = Q, *scopes: ScopeLimit, **more: object) -> Answer:
+        """Ask with a key of its own, past the cache, unless told otherwise."""
+        request = asks(text, max_output=int(str(more.pop("max_output", 300))), model=str(more.pop("model", "")))
+        call = calls(self.clock, *scopes, within_s=float(str(more.pop("within_s", 60))))
+        return await self.gate.complete(request, msgspec.structs.replace(call, **{"cache": False, **more}))
 
 
 @asynccontextmanager
@@ -68,31 +75,3 @@ async def gate_over(
             yield Bench(gate, storage, clock)
         finally:
             await gate.close()
-
-
-def asks(text: str = "What is it?", *, max_output: int = 300, model: str = "") -> ModelRequest:
-    return ModelRequest((says("system", "Be brief."), says("user", text)), max_output=max_output, model=model)
-
-
-def calls(
-    *scopes: ScopeLimit,
-    key: str = "",
-    within_s: float = 60.0,
-    cache: bool = True,
-    principal: Principal = PRINCIPAL,
-    clock: Clock | None = None,
-) -> CallContext:
-    return CallContext(
-        principal=principal,
-        key=key or f"key-{next(keys)}",
-        scopes=scopes or (limited(),),
-        deadline=(clock or SystemClock()).now() + int(within_s * 1000),
-        task="t1",
-        step="a1/think/1",
-        agent="a1",
-        cache=cache,
-    )
-
-
-def limited(tokens: int | None = None, pico: int | None = None, scope: ScopeRef = TASK) -> ScopeLimit:
-    return ScopeLimit(scope, Limit(tokens, pico))
