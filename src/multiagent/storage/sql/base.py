@@ -34,7 +34,8 @@ class Writer(Protocol):
 
     def on_release(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call ``listener`` on the event loop after a commit that released a hold (settle, lose); returns the
-        unsubscriber."""
+        unsubscriber.
+        """
         ...
 
 

@@ -40,8 +40,11 @@ def _key(*names: str) -> tuple[sa.Column[str], ...]:
     return tuple(_text(name, key=True) for name in names)
 
 
-def _where(condition: str) -> dict[str, sa.TextClause]:
-    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+def _index(name: str, *columns: str, unique: bool = False, where: str = "") -> sa.Index:
+    if not where:
+        return sa.Index(name, *columns, unique=unique)
+    condition = sa.text(where)
+    return sa.Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 TENANTS = _table("tenants", (), _text("name"), _int("created_at"))
@@ -49,13 +52,13 @@ USERS = _table(
     "users", _key("id"), _text("external_id"), _text("email"),
     sa.Column("metadata", sa.Text, nullable=False, server_default=sa.text("'{}'")),
     _int("created_at"), _int("updated_at"),
-    sa.Index("users_external", "tenant_id", "external_id", unique=True, **_where("external_id <> ''")),
+    _index("users_external", "tenant_id", "external_id", unique=True, where="external_id <> ''"),
 )  # fmt: skip
 SESSIONS = _table(
     "sessions", _key("id"), _text("user_id"),
     sa.Column("context", sa.Text, nullable=False, server_default=sa.text("'{}'")),
     _int("token_budget", 10000), _int("tokens_used"), _int("created_at"), _int("expires_at", None),
-    sa.Index("sessions_user", "tenant_id", "user_id", "id"),
+    _index("sessions_user", "tenant_id", "user_id", "id"),
 )  # fmt: skip
 TASK_EXECUTIONS = _table(
     "task_executions", _key("id"), _text("workflow"), _text("workflow_id"), _text("user_id"), _text("session_id"),
@@ -64,13 +67,13 @@ TASK_EXECUTIONS = _table(
     sa.Column("metadata", sa.Text, nullable=False, server_default=sa.text("'{}'")),
     _text("idempotency_key"), _text("root_id"), _text("parent_id"), _int("forked_at", None), _int("deadline", None),
     _int("last_seq"), _text("waits_for"), _int("created_at"), _int("updated_at"),
-    sa.Index("tasks_workflow", "tenant_id", "workflow_id", unique=True),
-    sa.Index("tasks_idempotency", "tenant_id", "idempotency_key", unique=True, **_where("idempotency_key <> ''")),
-    sa.Index("tasks_status", "tenant_id", "status", "id"),
-    sa.Index(
-        "tasks_unfinished", "created_at", "id", **_where("status IN ('queued', 'running', 'waiting', 'paused')")
+    _index("tasks_workflow", "tenant_id", "workflow_id", unique=True),
+    _index("tasks_idempotency", "tenant_id", "idempotency_key", unique=True, where="idempotency_key <> ''"),
+    _index("tasks_status", "tenant_id", "status", "id"),
+    _index(
+        "tasks_unfinished", "created_at", "id", where="status IN ('queued', 'running', 'waiting', 'paused')"
     ),
-    sa.Index("tasks_session", "tenant_id", "session_id", "id", **_where("session_id <> ''")),
+    _index("tasks_session", "tenant_id", "session_id", "id", where="session_id <> ''"),
 )  # fmt: skip
 AGENT_EXECUTIONS = _table(
     "agent_executions", _key("task_execution_id", "agent_id"), _text("query"), _text("status"), _text("result"),
@@ -80,8 +83,8 @@ AGENT_EXECUTIONS = _table(
 COMMANDS = _table(
     "commands", _key("id"), _text("task"), _text("kind"), _blob("payload"), _blob("principal"), _int("time"),
     _int("delivered_at", None), _text("error"),
-    sa.Index("commands_open", "time", "id", **_where("delivered_at IS NULL")),
-    sa.Index("commands_task", "tenant_id", "task", "id"),
+    _index("commands_open", "time", "id", where="delivered_at IS NULL"),
+    _index("commands_task", "tenant_id", "task", "id"),
 )  # fmt: skip
 RESULTS = _table(
     "results", _key("task", "key"), _text("input_hash"), _text("status"), _blob("value"), _text("ref"), _blob("error"),
@@ -111,9 +114,9 @@ RESERVATIONS = _table(
     "reservations", _key("id"), _text("key"), _int("attempt"), _text("task"), _text("model"), _text("state"),
     _int("need_tokens"), _int("need_pico"), _int("billed_tokens", None), _int("billed_pico", None), _int("overrun"),
     _text("vendor_request"), _int("deadline"), _text("owner"), _int("time"), _int("settled_at", None),
-    sa.Index("reservations_key", "tenant_id", "key", "attempt", unique=True),
-    sa.Index("reservations_held", "deadline", **_where("state = 'held'")),
-    sa.Index("reservations_lost", "tenant_id", "task", **_where("state = 'lost'")),
+    _index("reservations_key", "tenant_id", "key", "attempt", unique=True),
+    _index("reservations_held", "deadline", where="state = 'held'"),
+    _index("reservations_lost", "tenant_id", "task", where="state = 'lost'"),
 )  # fmt: skip
 RESERVATION_SCOPES = _table(
     "reservation_scopes", (*_key("reservation", "kind", "id", "window"), _int("window_start", key=True))
@@ -124,8 +127,8 @@ USAGE = _table(
     _text("model"), _text("user_id"), _text("session_id"), _text("key"), _text("end_user"), _text("tags"),
     _text("request_id"), _int("prompt"), _int("completion"), _int("cached"), _int("written"), _int("reasoning"),
     _int("cost_pico"), _int("saved_pico"), _text("head_hash"), _int("estimated"), _int("time"),
-    sa.Index("usage_task", "tenant_id", "task", "id"),
-    sa.Index("usage_head", "tenant_id", "head_hash", "model", **_where("head_hash <> ''")),
+    _index("usage_task", "tenant_id", "task", "id"),
+    _index("usage_head", "tenant_id", "head_hash", "model", where="head_hash <> ''"),
 )  # fmt: skip
 INTENTS = _table(
     "intents", _key("task", "step"), _text("tool"), _text("args_hash"), _blob("outcome"), _int("time"),
@@ -135,6 +138,6 @@ APPROVALS = _table(
     "approvals", _key("id"), _text("task"), _text("step"), _text("tool"), _text("args_hash"), _blob("arguments"),
     _text("state"), _int("requested_at"), _int("expires"), _text("decided_by"), _int("decided_at", None),
     _text("reason"), _text("consumed_by"), _int("consumed_at", None),
-    sa.Index("approvals_task", "tenant_id", "task", "args_hash"),
-    sa.Index("approvals_pending", "tenant_id", "expires", **_where("state = 'pending'")),
+    _index("approvals_task", "tenant_id", "task", "args_hash"),
+    _index("approvals_pending", "tenant_id", "expires", where="state = 'pending'"),
 )  # fmt: skip

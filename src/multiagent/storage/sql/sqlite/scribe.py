@@ -105,11 +105,11 @@ class Scribe:
         self.released = False
         version = self.one("PRAGMA data_version")
         if version != self._version:
-            self._version = version
             self.forget()
             row = self.one(_POSITION)
             self._position = 0 if row is None or row[0] is None else whole(row[0])
             self._unlogged = self.all(_UNLOGGED)
+            self._version = version
 
     def commit(self) -> None:
         """Commit, with the log where it is time."""
@@ -123,7 +123,11 @@ class Scribe:
             self._unlogged.clear()
         else:
             self._unlogged += [(one.tenant, one.task, one.seq) for one in self.headers]
-        self.log_now = False
+
+    @property
+    def unlogged(self) -> bool:
+        """Whether events wait for their place in the log."""
+        return bool(self._unlogged)
 
     def forget(self) -> None:
         """Drop what is remembered of tasks."""

@@ -29,6 +29,9 @@ MOST_WAITING: Final = 10_000
 BATCH: Final = 256
 """Requests in one transaction, at the most."""
 
+IDLE_S: Final = 1.0
+"""When nothing came for so long, queued writes that met a full disk are tried again, and the log is filled."""
+
 _EXPECTED: Final = (PlatformError, sqlite3.Error, ValueError, TypeError, OverflowError, LookupError)
 """What an operation's own data can raise; anything else is a defect and ends the writer."""
 
@@ -51,12 +54,13 @@ class _Request:
 class _Done:
     """What the thread has to tell of a batch."""
 
-    __slots__ = ("headers", "released", "requests")
+    __slots__ = ("broken", "headers", "released", "requests")
 
-    def __init__(self, requests: list[_Request]) -> None:
-        self.requests = requests
+    def __init__(self) -> None:
+        self.requests: list[_Request] = []
         self.headers: list[EventHeader] = []
         self.released = False
+        self.broken: StorageError | None = None
 
 
 class SqliteWriter:
@@ -71,6 +75,9 @@ class SqliteWriter:
         self._gathered: list[_Request] = []
         self._inbox: queue.SimpleQueue[list[_Request] | None] = queue.SimpleQueue()
         self._waiting = 0
+        self._ending = False
+        self._held: list[_Request] = []
+        self._broken: StorageError | None = None
         self._room: asyncio.Event | None = None
         self._closed: StorageError | None = None
         self._ended = self._loop.create_future()
@@ -111,16 +118,23 @@ class SqliteWriter:
         return lambda: self._release_listeners.remove(listener)
 
     async def close(self) -> None:
-        """Commit what waits, end the thread, close the file."""
+        """Commit what waits, end the thread, close the file.
+
+        Raises the error of a queued write that could not be committed to the last.
+        """
         self._flush()
-        if self._closed is None:
-            self._closed = StorageUnavailable("storage is closed; open it again")
+        if not self._ending:
+            self._ending = True
             self._inbox.put(None)
         await asyncio.shield(self._ended)
+        if self._held and self._held[0].error is not None:
+            raise self._held[0].error
 
     def _gather(self, ops: tuple[Op, ...], future: "asyncio.Future[tuple[object, ...]] | None") -> None:
         if self._closed is not None:
             raise self._closed
+        if self._ending:
+            raise StorageUnavailable("storage is closed; open it again")
         ids = [self._ids() for op in ops if type(op) is AppendEvent]
         if not self._gathered:
             self._loop.call_soon(self._flush)
@@ -144,13 +158,12 @@ class SqliteWriter:
 
     def _deliver(self, done: "_Done") -> None:
         self._waiting -= len(done.requests)
+        self._closed = self._closed or done.broken
         if self._room is not None and self._waiting < MOST_WAITING:
             self._room.set()
             self._room = None
         for request in done.requests:
-            if request.future is None:
-                self._answer_nobody(request)
-            elif not request.future.done():
+            if request.future is not None and not request.future.done():
                 if request.error is None:
                     request.future.set_result(request.answer)
                 else:
@@ -162,70 +175,116 @@ class SqliteWriter:
             for on_release in tuple(self._release_listeners):
                 on_release()
 
-    def _answer_nobody(self, request: _Request) -> None:
-        if request.error is not None and self._closed is None:
-            self._closed = StorageError(f"a queued write failed, storage is closed: {request.error}")
+    def _end(self, unserved: list[_Request]) -> None:
+        """Note that the thread has ended; where it died, nobody may wait for it for ever."""
+        if not self._ending:
+            self._closed = self._closed or StorageError("the storage writer has died; see the log and start again")
+            self._flush()
+            while not self._inbox.empty():
+                unserved += self._inbox.get() or []
+            for request in unserved:
+                if request.future is not None and not request.future.done():
+                    request.future.set_exception(self._closed)
+        if not self._ended.done():
+            self._ended.set_result(None)
 
     # In the thread, from here on.
 
     def _main(self) -> None:
+        unserved: list[_Request] = []
         try:
             ending = False
             while not ending:
-                batch, ending = self._next_batch()
-                for start in range(0, len(batch), BATCH):
-                    self._serve(batch[start : start + BATCH])
+                unserved, ending = self._next_batch()
+                self._scribe.log_now = ending or not unserved
+                while unserved or self._scribe.log_now:
+                    self._serve(self._held + unserved[:BATCH])
+                    del unserved[:BATCH]
         finally:
             self._connection.close()
-            self._call(self._end)
-
-    def _end(self) -> None:
-        if self._closed is None:
-            self._closed = StorageError("the storage writer has died; see the log and start again")
-        if not self._ended.done():
-            self._ended.set_result(None)
+            self._call(self._end, unserved)
 
     def _next_batch(self) -> tuple[list[_Request], bool]:
-        batch = self._inbox.get()
-        if batch is None:
-            return [], True
-        while not self._inbox.empty():
-            more = self._inbox.get()
-            if more is None:
-                return batch, True
-            batch += more
-        return batch, False
+        """Return all that waits, and whether it is the last; nothing where it is time for what was put off."""
+        batch: list[_Request] = []
+        try:
+            more = self._inbox.get(timeout=IDLE_S if self._held or self._scribe.unlogged else None)
+            while more is not None:
+                batch += more
+                more = self._inbox.get_nowait()
+        except queue.Empty:
+            return batch, False
+        return batch, True
 
     def _serve(self, batch: list[_Request]) -> None:
-        done = _Done(batch)
-        if not self._transact(batch, done) and len(batch) > 1:
+        done = _Done()
+        self._held = []
+        if self._broken is not None:
             for request in batch:
-                self._transact([request], done)
+                request.error = self._broken
+        elif not self._transact(batch, done):
+            if len(batch) > 1 and not isinstance(batch[0].error, StorageUnavailable):
+                self._one_by_one(batch, done)
+            elif any(one.future is None for one in batch):
+                self._stop(batch, batch[0].error)
+        self._scribe.log_now = False
         self._scribe.trim()
+        done.requests = [one for one in batch if one not in self._held] if self._held else batch
+        done.broken = self._broken
         self._call(self._deliver, done)
 
+    def _one_by_one(self, batch: list[_Request], done: "_Done") -> None:
+        """Run each request in a transaction of its own; stop where a queued one fails, as later ones build on it."""
+        for position, request in enumerate(batch):
+            if not self._transact([request], done) and request.future is None:
+                self._stop(batch[position:], request.error)
+                return
+
+    def _stop(self, rest: list[_Request], error: Exception | None) -> None:
+        if isinstance(error, PlatformError) and error.retryable:
+            self._held = [one for one in rest if one.future is None]
+        else:
+            self._broken = StorageError(
+                f"a queued write failed, so storage takes no more: {error}; see the log, restart"
+            )
+            error = self._broken
+        for one in rest:
+            one.error = error
+
     def _transact(self, batch: list[_Request], done: "_Done") -> bool:
-        """Commit a batch; where the transaction itself is lost, note its error at each request and return False."""
+        """Commit a batch, less the requests that fail; note every answer and error.
+
+        Returns False where nothing was committed: the transaction was lost, or a queued request failed in it.
+        """
         scribe = self._scribe
         try:
             scribe.begin()
-            if len(batch) == 1:
-                self._attempt(batch[0])
-            else:
-                for request in batch:
-                    scribe.change("SAVEPOINT request")
-                    if not self._attempt(request):
-                        scribe.change("ROLLBACK TO request")
-                    scribe.change("RELEASE request")
-            if len(batch) == 1 and batch[0].error is not None:
+            if not (self._attempt(batch[0]) if len(batch) == 1 else self._attempt_all(batch)):
                 scribe.change("ROLLBACK")
-            else:
-                scribe.commit()
+                return False
+            scribe.commit()
         except sqlite3.Error as error:
-            self._give_up(batch, storage_error(error, self._path))
+            if self._connection.in_transaction:
+                self._connection.rollback()
+            scribe.forget()
+            failure = storage_error(error, self._path)
+            for request in batch:
+                request.error = failure
             return False
         done.headers += scribe.headers
         done.released = done.released or scribe.released
+        return True
+
+    def _attempt_all(self, batch: list[_Request]) -> bool:
+        """Attempt each in its savepoint; return False where a queued one failed."""
+        change = self._scribe.change
+        for request in batch:
+            change("SAVEPOINT request")
+            if not self._attempt(request):
+                if request.future is None:
+                    return False
+                change("ROLLBACK TO request")
+            change("RELEASE request")
         return True
 
     def _attempt(self, request: _Request) -> bool:
@@ -240,21 +299,14 @@ class SqliteWriter:
         try:
             request.answer = tuple([HANDLERS[type(op)](scribe, op) for op in request.ops])
         except _EXPECTED as error:
+            if not self._connection.in_transaction:
+                raise
             scribe.forget()
             del scribe.headers[kept:]
             request.error = error if isinstance(error, PlatformError) else storage_error(error, self._path)
-            if not self._connection.in_transaction:
-                raise
             return False
         return True
 
-    def _give_up(self, batch: list[_Request], failure: StorageError) -> None:
-        if self._connection.in_transaction:
-            self._connection.rollback()
-        self._scribe.forget()
-        for request in batch:
-            request.error = failure
-
-    def _call(self, function: "Callable[[*Ts], object]", *arguments: "*Ts") -> None:
+    def _call(self, function: Callable[[*Ts], object], *arguments: *Ts) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *arguments)
