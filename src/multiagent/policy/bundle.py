@@ -57,11 +57,12 @@ def read_bundle(directory: Path) -> Bundle:
 def vet(bundle: Bundle, verdicts: Path | None = None) -> None:
     """Refuse (PolicyBroken) a bundle that calls what it may not, lacks an entry point, or fails one of its tests.
 
-    This happens in a process of its own: some wrong bundles abort the engine. A verdict is kept in the folder
-    ``verdicts`` by bundle, engine and checks, so that the same bundle is tested once; the folder is believed only
-    while it is this user's alone.
+    This happens in a process of its own: some wrong bundles abort the engine. A verdict is kept by bundle,
+    engine and checks in a folder of its own below ``verdicts``, so that the same bundle is tested once; that folder
+    is believed only while it is this user's alone.
     """
-    kept = verdicts / _verdict_name(bundle) if verdicts is not None and _private(verdicts) else None
+    folder = None if verdicts is None else verdicts / "policy-verdicts"
+    kept = folder / _verdict_name(bundle) if folder is not None and _private(folder) else None
     if kept is not None and kept.exists():
         return
     answer = _vet_apart(bundle)

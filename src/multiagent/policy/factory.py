@@ -22,7 +22,7 @@ def default_bundle() -> Path:
 def open_policy(directory: Path | None = None, *, verdicts: Path | None = None) -> Policy:
     """Return a policy that decides by the bundle in ``directory`` (default: the shipped one).
 
-    ``verdicts`` is a folder, this user's alone, where it is kept which bundles passed their tests. Call it in the
+    ``verdicts`` is a cache folder, below which it is kept which bundles passed their tests. Call it in the
     thread that will ask. Raises PolicyBroken where the bundle may not decide.
     """
     from multiagent.policy.decide import RegoPolicy

@@ -6,11 +6,14 @@ import msgspec
 
 from multiagent.core.clock import Clock
 from multiagent.core.decision import Decide
-from multiagent.sandbox.base import Sandbox
+from multiagent.sandbox.base import Limits, Sandbox
 from multiagent.storage.objects.base import Objects
 from multiagent.storage.sql.base import Writer
 from multiagent.tools.base import Runner, Tool
+from multiagent.tools.builtin.attachments import AttachmentsTool
 from multiagent.tools.builtin.calculator import calculator_tool
+from multiagent.tools.builtin.python import PYTHON_LIMITS, PythonTool
+from multiagent.tools.builtin.reading import AttachmentReader
 from multiagent.tools.registry import Registry
 from multiagent.tools.runner import RunnerOptions, ToolRunner
 
@@ -23,6 +26,7 @@ class ToolOptions(msgspec.Struct, frozen=True):
 
     tools: tuple[Tool, ...] = ()
     scratch: str = ""
+    python_limits: Limits = PYTHON_LIMITS
     chance: Callable[[], float] = lambda: 0.5
 
 
@@ -36,5 +40,12 @@ def open_tools(
 ) -> Runner:
     """Return the runner of all tools. ConfigInvalid where a given tool does not fit."""
     options = options or ToolOptions()
-    registry = Registry([calculator_tool(), *options.tools])
+    registry = Registry(
+        [
+            calculator_tool(),
+            AttachmentsTool(AttachmentReader(objects)),
+            PythonTool(objects, sandbox, options.python_limits, options.scratch),
+            *options.tools,
+        ]
+    )
     return ToolRunner(registry, decide, writer, clock, RunnerOptions(chance=options.chance))
