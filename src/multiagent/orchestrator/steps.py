@@ -7,11 +7,14 @@ import msgspec
 from multiagent.agents.asking import Asker, Question
 from multiagent.agents.calls import AgentResult, sources_of
 from multiagent.agents.render import PlanLimits, Section, ShownPart, clip, sections, shown_attachments, shown_tools
+from multiagent.agents.steps import PERMISSIONS
 from multiagent.core.errors import PlanInvalid
 from multiagent.core.label import Labels, join
 from multiagent.core.messages import Message, says
 from multiagent.core.outcome import Failure
+from multiagent.core.principal import Principal
 from multiagent.core.task import TaskInput, TaskResult
+from multiagent.core.tool import ToolSpec
 from multiagent.engines.base import Step, StepInfo
 from multiagent.llm.base import ResponseFormat
 from multiagent.orchestrator.calls import (
@@ -64,7 +67,7 @@ class TaskSteps:
         task = await self._asker.tasks.load(info.tenant, info.task)
         found = analyze(task.query, task.attachments)
         chosen = mode(found.score, given.simple_below, given.complex_from)
-        tools = tuple(spec.name for spec in self._ports.runner.specs(task.principal))
+        tools = tuple(spec.name for spec in self._ports.runner.specs(task.principal) if usable(spec, task.principal))
         now = self._ports.clock.now()
         await self._ports.writer.commit(
             UpdateTask(tenant=info.tenant, id=info.task, time=now, status="running", mode=chosen)
@@ -167,6 +170,15 @@ class TaskSteps:
             execution_ms=agent.ended - agent.started,
             tool_calls=agent.bill.tool_calls,
         )
+
+
+def usable(spec: ToolSpec, principal: Principal) -> bool:
+    """Return whether it makes sense to plan with a tool: policy has the last word, but what it surely denies to this
+    user's agents (administration, and code or network without the permission) is not offered.
+    """
+    if spec.group in ("code", "network"):
+        return PERMISSIONS[spec.group] in principal.permissions
+    return spec.group != "admin"
 
 
 def _read(text: str, known: Known) -> tuple[Plan | None, str]:
