@@ -11,7 +11,6 @@ import asyncio
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -112,21 +111,15 @@ def main() -> None:
     print(f"{'synchronous':<12}{'what':<24}{'CPU ms/step':>12}{'wall ms/step':>14}")
     with tempfile.TemporaryDirectory() as home:
         for level in levels:
-            rows: list[tuple[str, Callable[[Path], Cost]]] = [
-                ("bare sqlite3 loop", lambda folder, level=level: bare(folder, level, count)),  # type: ignore[misc]
-            ]
+            show(level, "bare sqlite3 loop", bare(Path(home, f"{level}-bare"), level, count))
             for at_once in (1, 5, 64):
-                rows.append(
-                    (
-                        f"writer, {at_once} at once",
-                        lambda folder, level=level, at_once=at_once: asyncio.run(  # type: ignore[misc]
-                            platform(folder, level, at_once, count)
-                        ),
-                    )
-                )
-            for number, (what, run) in enumerate(rows):
-                cost = run(Path(home, f"{level}{number}"))
-                print(f"{level:<12}{what:<24}{cost.cpu:>12.3f}{cost.wall:>14.3f}")
+                cost = asyncio.run(platform(Path(home, f"{level}-{at_once}"), level, at_once, count))
+                show(level, f"writer, {at_once} at once", cost)
+
+
+def show(level: Synchronous, what: str, cost: Cost) -> None:
+    """Print a row."""
+    print(f"{level:<12}{what:<24}{cost.cpu:>12.3f}{cost.wall:>14.3f}")
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ class LocalObjects:
         finally:
             os.close(descriptor)
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+                Path(name).unlink()
 
 
 def _land(descriptor: int, temporary: Path, place: Path) -> None:

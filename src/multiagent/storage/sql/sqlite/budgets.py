@@ -17,8 +17,9 @@ _BOOK: Final = f"""UPDATE budget_scopes SET used_tokens = used_tokens + ?, used_
  held_tokens = held_tokens - ?, held_pico = held_pico - ? WHERE {_SCOPE}"""
 _CLOSE: Final = f"""UPDATE budget_scopes SET closed = 1 WHERE {_SCOPE}
  AND (used_tokens > limit_tokens OR used_pico > limit_pico)"""
-_RESERVATION: Final = """INSERT INTO reservations (tenant_id, id, key, attempt, task, model, state, need_tokens, need_pico, deadline,
- owner, time) VALUES (?, ?, ?, ?, ?, ?, 'held', ?, ?, ?, ?, ?)"""
+_RESERVATION: Final = """INSERT INTO reservations
+ (tenant_id, id, key, attempt, task, model, state, need_tokens, need_pico, deadline, owner, time)
+ VALUES (?, ?, ?, ?, ?, ?, 'held', ?, ?, ?, ?, ?)"""
 _RESERVATION_SCOPE: Final = """INSERT INTO reservation_scopes (tenant_id, reservation, kind, id, "window", window_start)
  VALUES (?, ?, ?, ?, ?, ?)"""
 _BY_KEY: Final = "SELECT id FROM reservations WHERE tenant_id = ? AND key = ? AND attempt = ?"

@@ -20,15 +20,18 @@ from multiagent.storage.sql.sqlite.scribe import Scribe, blob, text
 
 _COMPLETION: Final = """INSERT INTO completions (tenant_id, key, request_hash, answer, time) VALUES (?, ?, ?, ?, ?)
  ON CONFLICT (tenant_id, key) DO NOTHING"""
-_USAGE: Final = """INSERT INTO usage (tenant_id, id, task, step, agent, endpoint, vendor, model, user_id, session_id, key, end_user, tags,
- request_id, prompt, completion, cached, written, reasoning, cost_pico, saved_pico, head_hash, estimated, time)
- VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, id) DO NOTHING"""
+_USAGE: Final = """INSERT INTO usage
+ (tenant_id, id, task, step, agent, endpoint, vendor, model, user_id, session_id, key, end_user,
+ tags, request_id, prompt, completion, cached, written, reasoning, cost_pico, saved_pico, head_hash, estimated, time)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ ON CONFLICT (tenant_id, id) DO NOTHING"""
 _INTENT: Final = """INSERT INTO intents (tenant_id, task, step, tool, args_hash, time) VALUES (?, ?, ?, ?, ?, ?)
  ON CONFLICT (tenant_id, task, step) DO NOTHING"""
 _INTENT_OF: Final = "SELECT tool, args_hash, outcome FROM intents WHERE tenant_id = ? AND task = ? AND step = ?"
 _RESOLVE: Final = """UPDATE intents SET outcome = ?, resolved_at = ?
  WHERE tenant_id = ? AND task = ? AND step = ? AND resolved_at IS NULL"""
-_APPROVAL: Final = """INSERT INTO approvals (tenant_id, id, task, step, tool, args_hash, arguments, state, requested_at, expires)
+_APPROVAL: Final = """INSERT INTO approvals
+ (tenant_id, id, task, step, tool, args_hash, arguments, state, requested_at, expires)
  VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?) ON CONFLICT (tenant_id, id) DO NOTHING"""
 _DECIDE: Final = """UPDATE approvals SET state = ?, decided_by = ?, decided_at = ?, reason = ?
  WHERE tenant_id = ? AND id = ? AND state = 'pending'"""
@@ -37,8 +40,10 @@ _CONSUMED: Final = """SELECT 1 FROM approvals WHERE tenant_id = ? AND task = ? A
 _CONSUME: Final = """UPDATE approvals SET state = 'consumed', consumed_by = ?, consumed_at = ?
  WHERE tenant_id = ? AND id = (SELECT id FROM approvals WHERE tenant_id = ? AND task = ? AND args_hash = ?
  AND state = 'approved' AND expires > ? ORDER BY id LIMIT 1)"""
-_TENANT: Final = "INSERT INTO tenants (tenant_id, name, created_at) VALUES (?, ?, ?) ON CONFLICT (tenant_id) DO NOTHING"
-_USER: Final = """INSERT INTO users (tenant_id, id, external_id, email, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)
+_TENANT: Final = """INSERT INTO tenants (tenant_id, name, created_at) VALUES (?, ?, ?)
+ ON CONFLICT (tenant_id) DO NOTHING"""
+_USER: Final = """INSERT INTO users (tenant_id, id, external_id, email, created_at, updated_at) VALUES (?, ?, ?, ?,
+ ?, ?)
  ON CONFLICT (tenant_id, id) DO NOTHING"""
 _SESSION: Final = """INSERT INTO sessions (tenant_id, id, user_id, created_at, expires_at) VALUES (?, ?, ?, ?, ?)
  ON CONFLICT (tenant_id, id) DO NOTHING"""

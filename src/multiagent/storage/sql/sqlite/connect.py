@@ -1,7 +1,6 @@
 """Opening the database: settings, a fresh schema, and the check of its version."""
 
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Final, Literal
 
@@ -82,19 +81,17 @@ def _settle_in(connection: sqlite3.Connection, path: Path, synchronous: Synchron
 
         upgrade(path)
     elif _number(connection, "PRAGMA application_id") != APPLICATION:
-        raise StorageCorrupt(f"{path} is a database of another program; move it away, or use another home")
+        raise _foreign(path)
 
 
 def _create(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         if _number(connection, "PRAGMA user_version") == 0:  # another process may have been first
-            if _number(connection, "SELECT count(*) FROM sqlite_master"):
-                raise StorageCorrupt(f"{path} is a database of another program; move it away, or use another home")
-            with closing(connection.cursor()) as cursor:
-                for statement in SCRIPT.read_text(encoding="utf-8").split(";\n"):
-                    if statement.strip():
-                        cursor.execute(statement)
+            _check_empty(connection, path)
+            for statement in SCRIPT.read_text(encoding="utf-8").split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
@@ -102,6 +99,15 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _check_empty(connection: sqlite3.Connection, path: Path) -> None:
+    if _number(connection, "SELECT count(*) FROM sqlite_master"):
+        raise _foreign(path)
+
+
+def _foreign(path: Path) -> StorageCorrupt:
+    return StorageCorrupt(f"{path} is a database of another program; move it away, or use another home")
 
 
 def _number(connection: sqlite3.Connection, sql: str) -> int:

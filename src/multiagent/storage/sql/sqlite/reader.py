@@ -40,12 +40,13 @@ _USAGE: Final = msgspec.json.Decoder(Usage)
 _PATCHES: Final = msgspec.json.Decoder(tuple[Patch, ...])
 _MESSAGE: Final = msgspec.json.Decoder(Message)
 
-_TASK: Final = """SELECT tenant_id, id, workflow, user_id, session_id, query, mode, status, input, principal, result, error,
- usage, total_cost_pico, duration_ms, created_at, updated_at,
- (SELECT coalesce(max(seq), 0) FROM events e WHERE e.tenant_id = t.tenant_id AND e.task = t.id), waits_for, parent_id, root_id
+_TASK: Final = """SELECT tenant_id, id, workflow, user_id, session_id, query, mode, status, input, principal, result,
+ error, usage, total_cost_pico, duration_ms, created_at, updated_at,
+ (SELECT coalesce(max(seq), 0) FROM events e WHERE e.tenant_id = t.tenant_id AND e.task = t.id), waits_for,
+ parent_id, root_id
  FROM task_executions t"""
-_AGENT: Final = """SELECT task_execution_id, agent_id, query, status, result, model_used, provider, usage, cost_pico,
- execution_time_ms, tool_calls_count FROM agent_executions"""
+_AGENT: Final = """SELECT task_execution_id, agent_id, query, status, result, model_used, provider, usage,
+ cost_pico, execution_time_ms, tool_calls_count FROM agent_executions"""
 _EVENTS: Final = f"""SELECT {", ".join(f"e.{one.strip()}" for one in HEADER.split(","))}, p.payload FROM events e
  LEFT JOIN event_payloads p ON p.tenant_id = e.tenant_id AND p.task = e.task AND p.key = e.key
  WHERE e.tenant_id = ? AND e.task = ? AND e.seq > ? ORDER BY e.seq LIMIT ?"""
@@ -56,7 +57,8 @@ _CHAIN: Final = """WITH RECURSIVE chain(depth, hash, parent, body) AS (
  UNION ALL SELECT depth + 1, m.hash, m.parent, m.body FROM chain, messages m
  WHERE m.tenant_id = ?1 AND m.hash = chain.parent AND depth < 100000)
  SELECT parent, body FROM chain ORDER BY depth DESC"""
-_SCOPE: Final = """SELECT limit_tokens, limit_pico, used_tokens, used_pico, held_tokens, held_pico, closed FROM budget_scopes
+_SCOPE: Final = """SELECT limit_tokens, limit_pico, used_tokens, used_pico, held_tokens, held_pico, closed
+ FROM budget_scopes
  WHERE tenant_id = ? AND kind = ? AND id = ? AND "window" = ? AND window_start = ?"""
 _HEAD: Final = """SELECT prompt, completion, cached, written, reasoning FROM usage
  WHERE tenant_id = ? AND head_hash = ? AND head_hash <> '' AND model = ? AND estimated = 0 ORDER BY id DESC LIMIT 1"""

@@ -8,6 +8,11 @@ VERSION: Final = 1
 
 SCRIPT: Final = Path(__file__).with_name("schema.sql")
 
+_ALEMBIC: Final = """CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL,
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+)"""
+
 
 def render() -> str:
     """Return the script for the tables as they stand in ``tables`` (loads SQLAlchemy)."""
@@ -17,7 +22,10 @@ def render() -> str:
     from multiagent.storage.sql.tables import METADATA
 
     dialect = sqlite.dialect()
-    statements: list[str] = []
+    statements = [
+        _ALEMBIC,
+        f"INSERT INTO alembic_version (version_num) VALUES ('{VERSION:04d}')",
+    ]
     for table in METADATA.sorted_tables:
         statements.append(str(CreateTable(table).compile(dialect=dialect)).strip())
         indexes = sorted(table.indexes, key=lambda index: str(index.name))

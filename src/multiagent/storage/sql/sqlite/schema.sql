@@ -1,3 +1,8 @@
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL,
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO alembic_version (version_num) VALUES ('0001');
 CREATE TABLE agent_executions (
 	tenant_id TEXT NOT NULL,
 	task_execution_id TEXT NOT NULL,

@@ -18,8 +18,9 @@ from multiagent.storage.sql.sqlite.scribe import ENCODE, FINISHED, UNFINISHED, S
 
 SALT_BYTES: Final = 16
 
-_CREATE: Final = """INSERT INTO task_executions (tenant_id, id, workflow, workflow_id, user_id, session_id, query, mode, status,
- input, principal, idempotency_key, root_id, parent_id, deadline, created_at, updated_at)
+_CREATE: Final = """INSERT INTO task_executions
+ (tenant_id, id, workflow, workflow_id, user_id, session_id, query, mode, status, input, principal,
+ idempotency_key, root_id, parent_id, deadline, created_at, updated_at)
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
 _BY_IDEMPOTENCY: Final = (
     "SELECT id FROM task_executions WHERE tenant_id = ? AND idempotency_key = ? AND idempotency_key <> ''"
@@ -29,8 +30,9 @@ _COMMAND: Final = """INSERT INTO commands (tenant_id, id, task, kind, payload, p
 _DELIVER: Final = (
     "UPDATE commands SET delivered_at = ?, error = ? WHERE tenant_id = ? AND id = ? AND delivered_at IS NULL"
 )
-_AGENT: Final = """INSERT INTO agent_executions (tenant_id, task_execution_id, agent_id, query, status, result, model_used, provider,
- tokens, usage, cost_pico, execution_time_ms, tool_calls_count, created_at, updated_at)
+_AGENT: Final = """INSERT INTO agent_executions
+ (tenant_id, task_execution_id, agent_id, query, status, result, model_used, provider, tokens, usage, cost_pico,
+ execution_time_ms, tool_calls_count, created_at, updated_at)
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
  ON CONFLICT (tenant_id, task_execution_id, agent_id) DO UPDATE SET query = excluded.query, status = excluded.status,
  result = excluded.result, model_used = excluded.model_used, provider = excluded.provider, tokens = excluded.tokens,
