@@ -14,6 +14,7 @@ from multiagent.tools.builtin.attachments import AttachmentsTool
 from multiagent.tools.builtin.calculator import calculator_tool
 from multiagent.tools.builtin.python import PYTHON_LIMITS, PythonTool
 from multiagent.tools.builtin.reading import AttachmentReader
+from multiagent.tools.builtin.text_processor import TextProcessor
 from multiagent.tools.registry import Registry
 from multiagent.tools.runner import RunnerOptions, ToolRunner
 
@@ -40,11 +41,13 @@ def open_tools(
 ) -> Runner:
     """Return the runner of all tools. ConfigInvalid where a given tool does not fit."""
     options = options or ToolOptions()
+    reader = AttachmentReader(objects)
     registry = Registry(
         [
             calculator_tool(),
-            AttachmentsTool(AttachmentReader(objects)),
+            AttachmentsTool(reader),
             PythonTool(objects, sandbox, options.python_limits, options.scratch),
+            TextProcessor(reader),
             *options.tools,
         ]
     )
