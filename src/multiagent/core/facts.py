@@ -135,6 +135,39 @@ class TaskEnded(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class StepBegun(msgspec.Struct, frozen=True):
+    """step.started: ``alone`` while no other step runs, because it may have taken its process down before."""
+
+    step: str
+    name: str
+    attempt: int
+    alone: bool = False
+
+
+class StepEnded(msgspec.Struct, frozen=True):
+    """step.completed, step.failed: ``code`` and ``message`` are empty for a completed one."""
+
+    step: str
+    name: str
+    attempt: int
+    elapsed_ms: int = 0
+    code: str = ""
+    message: str = ""
+
+
+class TaskRecovered(msgspec.Struct, frozen=True):
+    """task.recovered: a new process goes on with the task after so many outcomes."""
+
+    outcomes: int
+
+
+class TaskQuarantined(msgspec.Struct, frozen=True):
+    """task.quarantined: today's code does not do what the journal says; nothing more of it runs."""
+
+    code: str
+    message: str
+
+
 class MessageCompleted(msgspec.Struct, frozen=True):
     """message.completed: a model's whole answer is stored under ``head``."""
 

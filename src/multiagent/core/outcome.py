@@ -32,8 +32,9 @@ class Patch(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """One row of a journal.
 
-    ``key`` is ``<step key>~<hash8 of name and input>``, ``timer/<n>``, a signal's name, or empty. ``digest`` hashes
-    the actions and emits that the workflow yielded since the outcome before; the row of kind ``end`` hashes the last.
+    ``key`` is ``<step key>~<hash8 of name and input>``, ``timer/<n>``, ``<signal name>~<its id>``, or empty.
+    ``digest`` hashes the actions and emits that the workflow yielded since the outcome before; the row of kind ``end``
+    hashes the last.
     ``value`` holds signals, settings and the result of ``end``; step results are in their own table, found by key.
     """
 

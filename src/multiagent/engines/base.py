@@ -215,3 +215,11 @@ class Engine(Protocol):
     async def replay(self, tenant: str, task: str) -> RunResult:
         """Feed the recorded outcomes to today's code, with no side effect; NonDeterminism where it drifts."""
         ...
+
+
+class RecoveringEngine(Engine, Protocol):
+    """An engine that lives in this process: what it had under way goes on when it is told to."""
+
+    async def recover(self) -> tuple[str, ...]:
+        """Go on with every run that was under way; return their tasks' ids."""
+        ...

@@ -135,6 +135,15 @@ class Kernel(Scheduler):
         state = self.published.get(name)
         return None if state is None else encode(state)
 
+    @property
+    def result(self) -> object:
+        """What the workflow returned; None where it has not."""
+        return None if self._root is None else self._root.value
+
+    def waiting_signals(self) -> tuple[str, ...]:
+        """Return the names of the signals that are waited for, sorted."""
+        return tuple(sorted(name for name, waits in self.signal_waits.items() if waits))
+
     # --- what the context and the waits call ---
 
     def issue(self, definition: StepDef[Any, Any], record: object, key: str) -> StepWait:
@@ -239,13 +248,14 @@ class Kernel(Scheduler):
             self.kill(fiber)
 
     def _feed_signal(self, outcome: Outcome) -> None:
-        if outcome.key == CANCEL:
+        name = outcome.key.rpartition("~")[0] or outcome.key
+        if name == CANCEL:
             if self._root is not None:
                 reason = outcome.value.decode("utf-8", "replace")
                 self.cancel(self._root, Cancelled(reason or "the task was cancelled"))
-        elif not outcome.key.startswith(RESERVED):
-            self.signals.setdefault(outcome.key, deque()).append(outcome.value)
-            self.wake_signal(outcome.key)
+        elif not name.startswith(RESERVED):
+            self.signals.setdefault(name, deque()).append(outcome.value)
+            self.wake_signal(name)
 
     def wake_signal(self, name: str) -> None:
         """Wake the longest waiter of a signal that is there."""

@@ -1,0 +1,198 @@
+"""The embedded engine: every run of one home, in this process, on the journal in its database."""
+
+import asyncio
+import logging
+from typing import Any, cast
+
+from multiagent.core.errors import EngineError, EngineUnavailable, InvalidInput, NonDeterminism, NotFound
+from multiagent.core.outcome import Failure, Outcome
+from multiagent.engines.base import RunResult, Workflow
+from multiagent.engines.embedded.ending import quarantine_ops
+from multiagent.engines.embedded.records import Closed, Opened, Parts
+from multiagent.engines.embedded.recovery import fresh, replayed, resumed
+from multiagent.engines.embedded.run import Run
+from multiagent.engines.embedded.turns import Turns
+from multiagent.engines.kernel import CANCEL, RESERVED
+from multiagent.storage.sql.base import TaskRow
+from multiagent.storage.sql.ops import CreateTask, TaskCreated
+
+FINISHED = ("completed", "failed", "cancelled", "quarantined")
+_log = logging.getLogger("multiagent.engine")
+
+
+class EmbeddedEngine:
+    """See ``Engine``. Made by ``engines.factory.open_engine``; it owns its home while it is open."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._turns = Turns()
+        self._runs: dict[str, Run] = {}
+        self._opening: dict[str, asyncio.Lock] = {}
+        self._open = True
+
+    async def start(self, tenant: str, task: str, workflow: str, input: bytes) -> None:  # noqa: A002 — the port's name
+        """Start a workflow, idempotent by id; InvalidInput for an unknown one or an input that does not fit."""
+        definition = self._workflow(workflow)
+        async with self._lock(task):
+            if task in self._runs:
+                return
+            row = await self._parts.reader.task(tenant, task)
+            if row is None:
+                row = await self._create(tenant, task, definition, input)
+            if row.status in FINISHED:
+                return
+            run = self._launch(await self._opened(row, definition))
+        await asyncio.shield(run.started)
+
+    async def recover(self) -> tuple[str, ...]:
+        """Go on with every run that this home had under way; return their tasks' ids.
+
+        A run whose code drifted is quarantined, one whose workflow is not registered here is left as it is.
+        """
+        taken = []
+        for row in await self._parts.reader.unfinished():
+            if row.status == "queued" or row.id in self._runs:
+                continue
+            if row.workflow not in self._parts.workflows:
+                _log.warning("task %s stays: no workflow %r is registered in this process", row.id, row.workflow)
+                continue
+            if await self._resume(row):
+                taken.append(row.id)
+        return tuple(taken)
+
+    async def _resume(self, row: TaskRow) -> bool:
+        async with self._lock(row.id):
+            try:
+                run = self._launch(await resumed(self._parts, row, self._workflow(row.workflow)))
+            except NonDeterminism as drift:
+                _log.error("task %s is quarantined: %s", row.id, drift)
+                await self._parts.writer.commit(*quarantine_ops(row, drift, self._parts.clock.now()))
+                return False
+        await asyncio.shield(run.started)
+        return True
+
+    async def result(self, tenant: str, task: str) -> RunResult:
+        """Wait for the end; cancelling the wait does not touch the workflow."""
+        run = self._runs.get(task)
+        if run is not None and run.row.tenant == tenant:
+            return _result(await asyncio.shield(run.closed))
+        row = await self._row(tenant, task)
+        if row.status not in FINISHED:
+            raise EngineUnavailable(f"task {task} is {row.status} and not under way in this process; recover it first")
+        return _result(Closed(row.status, row.result, row.error))
+
+    async def signal(self, tenant: str, task: str, name: str, value: bytes, id: str) -> None:  # noqa: A002 — the port's
+        """Deliver a signal once by ``id``; NotFound for an unknown task, InvalidInput for a finished one."""
+        if not name or name.startswith(RESERVED) or "~" in id or not id:
+            raise InvalidInput(f"a signal needs an id and a name that does not begin with {RESERVED!r}")
+        await self._deliver(tenant, task, f"{name}~{id}", value)
+
+    async def query(self, tenant: str, task: str, name: str) -> bytes:
+        """Return what the workflow last published under a name; NotFound where it did not."""
+        run = self._runs.get(task)
+        if run is not None and run.row.tenant == tenant:
+            found = run.query(name)
+        else:
+            row = await self._row(tenant, task)
+            journal = await self._parts.reader.journal(tenant, task)
+            again = await replayed(self._parts.reader, self._parts.objects, row, self._workflow(row.workflow), journal)
+            found = again.kernel.query(name)
+            again.kernel.drop()
+        if found is None:
+            raise NotFound(f"task {task} has published nothing under {name!r}")
+        return found
+
+    async def cancel(self, tenant: str, task: str, reason: str) -> None:
+        """Throw Cancelled into the workflow; its running steps stop within a second. A finished one stays as it is."""
+        try:
+            await self._deliver(tenant, task, f"{CANCEL}~1", reason.encode())
+        except InvalidInput:
+            return
+
+    async def history(self, tenant: str, task: str) -> tuple[Outcome, ...]:
+        """Return the journal."""
+        await self._row(tenant, task)
+        return await self._parts.reader.journal(tenant, task)
+
+    async def replay(self, tenant: str, task: str) -> RunResult:
+        """Feed the recorded outcomes to today's code, with no side effect; NonDeterminism where it drifts."""
+        row = await self._row(tenant, task)
+        journal = await self._parts.reader.journal(tenant, task)
+        again = await replayed(self._parts.reader, self._parts.objects, row, self._workflow(row.workflow), journal)
+        again.kernel.drop()
+        if not again.ended:
+            return RunResult("running")
+        return _result(Closed(row.status, row.result, row.error))
+
+    async def close(self) -> None:
+        """Stop every run here; their journals stay, to be gone on with."""
+        self._open = False
+        runs = list(self._runs.values())
+        await asyncio.gather(*(run.stop() for run in runs))
+        await self._parts.timers.close()
+
+    def _workflow(self, name: str) -> Workflow[Any, Any]:
+        found = self._parts.workflows.get(name)
+        if found is None:
+            known = ", ".join(sorted(self._parts.workflows)) or "none"
+            raise InvalidInput(f"no workflow {name!r} is registered in this process; registered: {known}")
+        return found
+
+    def _lock(self, task: str) -> asyncio.Lock:
+        return self._opening.setdefault(task, asyncio.Lock())
+
+    async def _create(self, tenant: str, task: str, workflow: Workflow[Any, Any], data: bytes) -> TaskRow:
+        op = CreateTask(
+            tenant=tenant,
+            id=task,
+            workflow=workflow.name,
+            input=data,
+            query="",
+            user="",
+            principal=b"",
+            time=self._parts.clock.now(),
+        )
+        made = cast("TaskCreated", (await self._parts.writer.commit(op))[0])
+        row = await self._parts.reader.task(tenant, task)
+        if row is None or not made.created:
+            raise InvalidInput(f"task id {task} is taken by another tenant")
+        return row
+
+    async def _opened(self, row: TaskRow, workflow: Workflow[Any, Any]) -> Opened:
+        if row.status == "queued":
+            return fresh(self._parts, row, workflow)
+        return await resumed(self._parts, row, workflow)
+
+    def _launch(self, opened: Opened) -> Run:
+        if not self._open:
+            raise EngineUnavailable("the engine is closed")
+        run = self._runs[opened.row.id] = Run(self._parts, self._turns, opened)
+        run.closed.add_done_callback(lambda _: self._runs.pop(opened.row.id, None))
+        self._opening.pop(opened.row.id, None)
+        return run
+
+    async def _row(self, tenant: str, task: str) -> TaskRow:
+        row = await self._parts.reader.task(tenant, task)
+        if row is None:
+            raise NotFound(f"there is no task {task}")
+        return row
+
+    async def _deliver(self, tenant: str, task: str, key: str, value: bytes) -> None:
+        run = self._runs.get(task)
+        if run is not None and run.row.tenant == tenant:
+            await run.signal(key, value)
+            return
+        row = await self._row(tenant, task)
+        journal = await self._parts.reader.journal(tenant, task)
+        if any(outcome.key == key and outcome.kind == "signal" for outcome in journal):
+            return
+        if row.status in FINISHED:
+            raise InvalidInput(f"task {task} has ended ({row.status}); it takes no more signals")
+        raise EngineUnavailable(f"task {task} is {row.status} and not under way in this process; recover it first")
+
+
+def _result(closed: Closed) -> RunResult:
+    if closed.error is not None:
+        raise closed.error if isinstance(closed.error, EngineError) else EngineUnavailable(str(closed.error))
+    failed = closed.failure or Failure("", "")
+    return RunResult(closed.status, closed.value, failed.code, failed.message)

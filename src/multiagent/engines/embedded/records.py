@@ -1,0 +1,72 @@
+"""What the parts of the embedded engine hand each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from multiagent.core.clock import Clock
+from multiagent.core.ids import Ids
+from multiagent.core.outcome import Failure, OutcomeKind
+from multiagent.engines.actions import Action, Yielded
+from multiagent.engines.attempt import Ended, Work
+from multiagent.engines.base import Step, Workflow
+from multiagent.engines.kernel import Kernel, Value
+from multiagent.engines.timers import TimerQueue
+from multiagent.storage.objects.base import Objects
+from multiagent.storage.sql.base import Reader, TaskRow, Writer
+from multiagent.storage.sql.ops import Op
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an embedded engine is made of; ``owner`` names this process in leases."""
+
+    writer: Writer
+    reader: Reader
+    objects: Objects
+    clock: Clock
+    ids: Ids
+    timers: TimerQueue
+    owner: str
+    workflows: Mapping[str, Workflow[Any, Any]]
+    steps: Mapping[str, Step[Any, Any]]
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """An outcome on its way into the journal. ``work`` and ``ended`` are a step's, for the commit it shares."""
+
+    kind: OutcomeKind
+    key: str
+    value: Value = None
+    carried: bytes = b""
+    work: Work | None = None
+    ended: Ended | None = None
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A run that may begin in this process: new, or brought up to its journal's last row.
+
+    ``fresh``: no process has begun it before. ``ops`` go into its first transaction.
+    """
+
+    row: TaskRow
+    kernel: Kernel
+    tail: Yielded
+    principal: tuple[str, str]
+    fresh: bool
+    outcomes: int = 0
+    time: int = 0
+    pending: tuple[Action, ...] = ()
+    signals: tuple[str, ...] = ()
+    ops: tuple[Op, ...] = ()
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """How a run left this process: ``error`` where it did not end but stopped."""
+
+    status: str
+    value: bytes = b""
+    failure: Failure | None = None
+    error: Exception | None = None

@@ -1,0 +1,75 @@
+"""Runs made ready to go on: new ones begun, stored ones replayed up to their journal's last row."""
+
+from typing import Any
+
+import msgspec
+
+from multiagent.core.errors import InvalidInput
+from multiagent.core.events import EventKind
+from multiagent.core.facts import TaskRecovered
+from multiagent.core.outcome import Failure, Outcome
+from multiagent.core.principal import Principal
+from multiagent.engines.attempt import stored_value
+from multiagent.engines.base import Workflow
+from multiagent.engines.context import begin
+from multiagent.engines.embedded.ending import engine_event
+from multiagent.engines.embedded.records import Opened, Parts
+from multiagent.engines.replay import Replayed, Start, replay
+from multiagent.storage.objects.base import Objects
+from multiagent.storage.sql.base import Reader, TaskRow
+from multiagent.storage.sql.ops import UpdateTask
+
+
+def fresh(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any]) -> Opened:
+    """Begin a new run; InvalidInput where its input does not fit."""
+    try:
+        kernel = begin(workflow, row.id, row.input, row.created)
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"the input of task {row.id} is no {workflow.input.__name__}: {error}") from error
+    now = parts.clock.now()
+    running = UpdateTask(tenant=row.tenant, id=row.id, time=now, status="running")
+    return Opened(row, kernel, kernel.take(), signature(row), fresh=True, time=row.created, ops=(running,))
+
+
+async def resumed(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any]) -> Opened:
+    """Bring a stored run up to its last row; NonDeterminism where today's code does something else."""
+    journal = await parts.reader.journal(row.tenant, row.id)
+    again = await replayed(parts.reader, parts.objects, row, workflow, journal)
+    now = parts.clock.now()
+    ops = (
+        UpdateTask(tenant=row.tenant, id=row.id, time=now, status="running", waits_for=""),
+        engine_event(row, f"recovered/{parts.owner}", EventKind.TASK_RECOVERED, TaskRecovered(len(journal)), now),
+    )
+    return Opened(
+        row,
+        again.kernel,
+        again.tail,
+        signature(row),
+        fresh=False,
+        outcomes=journal[-1].n if journal else 0,
+        time=journal[-1].time if journal else row.created,
+        pending=again.pending,
+        signals=tuple(one.key for one in journal if one.kind == "signal"),
+        ops=ops,
+    )
+
+
+async def replayed(
+    reader: Reader, objects: Objects, row: TaskRow, workflow: Workflow[Any, Any], journal: tuple[Outcome, ...]
+) -> Replayed:
+    """Feed what is stored of a run to a fresh kernel."""
+    results: dict[str, bytes | Failure] = {}
+    for key, found in (await reader.results(row.tenant, row.id)).items():
+        results[key] = await stored_value(objects, row.tenant, found)
+    return replay(workflow, Start(row.id, row.input, row.created), journal, results)
+
+
+def signature(row: TaskRow) -> tuple[str, str]:
+    """Return who acts in a task's events: name, and on whose behalf."""
+    if not row.principal:
+        return "", ""
+    try:
+        principal = msgspec.json.decode(row.principal, type=Principal)
+    except msgspec.MsgspecError:
+        return "", ""
+    return principal.name, principal.on_behalf_of
