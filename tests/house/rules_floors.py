@@ -36,7 +36,7 @@ WALLS: dict[str, tuple[str, ...]] = {
     "genai_prices": ("llm",),
     "pypdfium2": ("tools", "security"),
     "pydantic": ("api", "config", "gateway"),
-    "yaml": ("config",),
+    "yaml": ("config", "app"),
     "grpc": ("api.grpc", "gateway", "client"),
     "opentelemetry": ("telemetry",),
     "prometheus_client": ("telemetry",),

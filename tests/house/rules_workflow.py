@@ -5,7 +5,7 @@ environment, I/O, thread, loop, set order or mutable global.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tests.house.tree import PACKAGE, Source, Tree, within
 
@@ -84,19 +84,38 @@ def workflow_code(tree: Tree) -> list[str]:
 
 
 def _lint(source: Source) -> Iterator[str]:
-    sets = _set_names(source.tree)
-    free = _order_free(source.tree)
     yield from _globals(source)
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Global):
             yield source.at(node, "a global that changes")
         elif isinstance(node, ast.Call) and _called(node) in FORBIDDEN_CALLS and isinstance(node.func, ast.Name):
             yield source.at(node, f"{_called(node)}() in workflow code")
-        yield from (
-            source.at(one, "the order of a set; sort it first")
-            for one in _ordered(node)
-            if one not in free and _is_set(one, sets)
-        )
+    yield from _set_orders(source)
+
+
+def _set_orders(source: Source) -> Iterator[str]:
+    """Where the order of a set is taken; a name is a set within the outermost function that makes it one."""
+    free = _order_free(source.tree)
+    fields = _set_fields(source.tree)
+    for scope in _scopes(source.tree):
+        nodes = list(ast.walk(scope))
+        sets = fields | _set_names(nodes)
+        for node in nodes:
+            for one in _ordered(node):
+                if one not in free and _is_set(one, sets):
+                    yield source.at(one, "the order of a set; sort it first")
+
+
+def _set_fields(tree: ast.Module) -> set[str]:
+    """The fields, as `.name`, that a class of the file declares or fills as sets."""
+    declared = {f".{name}" for node in tree.body if isinstance(node, ast.ClassDef) for name in _set_names(node.body)}
+    return declared | {name for name in _set_names(ast.walk(tree)) if name.startswith(".")}
+
+
+def _scopes(tree: ast.Module) -> Iterator[ast.AST]:
+    """The outermost functions, and every statement that stands outside one."""
+    for node in tree.body:
+        yield from node.body if isinstance(node, ast.ClassDef) else [node]
 
 
 def _called(node: ast.Call) -> str:
@@ -134,10 +153,10 @@ def _outer(annotation: ast.AST | None) -> str:
     return annotation.id if isinstance(annotation, ast.Name) else ""
 
 
-def _set_names(tree: ast.Module) -> set[str]:
-    """Names (of variables, arguments and fields) that hold a set somewhere in the file."""
+def _set_names(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names (of variables, arguments and, as `.name`, fields) that some of `nodes` make a set."""
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.AnnAssign) and _outer(node.annotation) in SET_NAMES:
             found |= _stored(node.target)
         elif isinstance(node, ast.arg) and _outer(node.annotation) in SET_NAMES:
@@ -149,7 +168,7 @@ def _set_names(tree: ast.Module) -> set[str]:
 
 def _stored(target: ast.AST) -> set[str]:
     if isinstance(target, ast.Attribute):
-        return {target.attr}
+        return {f".{target.attr}"}
     return {target.id} if isinstance(target, ast.Name) else set()
 
 
@@ -164,7 +183,7 @@ def _is_set(node: ast.AST, known: set[str]) -> bool:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr | ast.BitAnd | ast.Sub | ast.BitXor):
         return _is_set(node.left, known) or _is_set(node.right, known)
     if isinstance(node, ast.Attribute):
-        return node.attr in known
+        return f".{node.attr}" in known
     return isinstance(node, ast.Name) and node.id in known
 
 

@@ -10,9 +10,10 @@ from tests.house import rules_effects, rules_floors, rules_habits, rules_shape, 
 from tests.house.tree import SOURCE, Tree
 
 Rule = Callable[[Tree], list[str]]
-CORE, DAG = f"{SOURCE}/core/seeded.py", f"{SOURCE}/orchestrator/dag/seeded.py"
+CORE, DAG = f"{SOURCE}/core/seeded.py", f"{SOURCE}/orchestrator/strategies/seeded.py"
 LONG = "def f() -> None:\n" + "    g()\n" * 60
 THREAD = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+FIELD = "class A:\n    s: set[str]\n\n    def f(self) -> None:\n        for x in self.s:\n            g(x)\n"
 SEEDS: tuple[tuple[str, Rule, str, str], ...] = (
     # what is put in, the rule that must find it, where, the text
     ("an upward import", rules_floors.floors, CORE, "import multiagent.storage.sql.base\n"),
@@ -53,6 +54,7 @@ SEEDS: tuple[tuple[str, Rule, str, str], ...] = (
         "def f(s: set[str]) -> None:\n    for x in s:\n        g(x)\n",
     ),
     ("a list of a set", rules_workflow.workflow_code, DAG, "def f() -> list[str]:\n    return [*{'a', 'b'}]\n"),
+    ("a walk over a field that is a set", rules_workflow.workflow_code, DAG, FIELD),
     ("an address as a value", rules_workflow.workflow_code, DAG, "def f(x: object) -> int:\n    return id(x)\n"),
     ("a mutable global", rules_workflow.workflow_code, DAG, "SEEN = {}\n"),
     ("a global statement", rules_workflow.workflow_code, DAG, "def f() -> None:\n    global g\n    g = 1\n"),
