@@ -125,11 +125,10 @@ _table(
 _table("reservation_scopes", (*_key("reservation", "kind", "id", "window"), _int("window_start", key=True)))
 _table("completions", _key("key"), _text("request_hash"), _blob("answer"), _int("time"))
 _table(
-    "usage", _key("id"), _text("task"), _text("step"), _text("agent"), _text("endpoint"), _text("vendor"),
+    "usage", _key("task", "id"), _text("step"), _text("agent"), _text("endpoint"), _text("vendor"),
     _text("model"), _text("user_id"), _text("session_id"), _text("key"), _text("end_user"), _text("tags"),
     _text("request_id"), _int("prompt"), _int("completion"), _int("cached"), _int("written"), _int("reasoning"),
     _int("cost_pico"), _int("saved_pico"), _text("head_hash"), _int("estimated"), _int("time"),
-    _index("usage_task", "tenant_id", "task", "id"),
     _index("usage_head", "tenant_id", "head_hash", "model", where="head_hash <> ''"),
 )  # fmt: skip
 _table(

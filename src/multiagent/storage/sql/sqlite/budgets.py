@@ -8,10 +8,11 @@ from multiagent.storage.sql.ops import Lose, LoseOpen, Reserve, Reserved, Settle
 from multiagent.storage.sql.sqlite.scribe import Scribe, Value, text, whole
 
 _SCOPE: Final = 'tenant_id = ? AND kind = ? AND id = ? AND "window" = ? AND window_start = ?'
+_STATE: Final = f"""SELECT limit_tokens, limit_pico, used_tokens, used_pico, held_tokens, held_pico, closed
+ FROM budget_scopes WHERE {_SCOPE}"""
 _OPEN: Final = """INSERT INTO budget_scopes (tenant_id, kind, id, "window", window_start, limit_tokens, limit_pico)
- VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, kind, id, "window", window_start)
- DO UPDATE SET limit_tokens = excluded.limit_tokens, limit_pico = excluded.limit_pico
- RETURNING used_tokens, used_pico, held_tokens, held_pico, closed"""
+ VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_LIMIT: Final = f"UPDATE budget_scopes SET limit_tokens = ?, limit_pico = ? WHERE {_SCOPE}"
 _HOLD: Final = f"UPDATE budget_scopes SET held_tokens = held_tokens + ?, held_pico = held_pico + ? WHERE {_SCOPE}"
 _BOOK: Final = f"""UPDATE budget_scopes SET used_tokens = used_tokens + ?, used_pico = used_pico + ?,
  held_tokens = held_tokens - ?, held_pico = held_pico - ? WHERE {_SCOPE}"""
@@ -58,11 +59,16 @@ def reserve(scribe: Scribe, op: Reserve) -> Reserved:
 
 def _opened(scribe: Scribe, tenant: str, wanted: ScopeLimit) -> ScopeState:
     scope, limit = wanted.scope, wanted.limit
-    row = scribe.one(_OPEN, (tenant, scope.kind, scope.id, scope.window, scope.window_start, limit.tokens, limit.pico))
+    place = (tenant, scope.kind, scope.id, scope.window, scope.window_start)
+    row = scribe.one(_STATE, place)
     if row is None:
-        raise NotFound(f"budget scope {scope.kind} {scope.id} could not be opened")
-    used_tokens, used_pico, held_tokens, held_pico, closed = map(whole, row)
-    return ScopeState(scope, limit, Amount(used_tokens, used_pico), Amount(held_tokens, held_pico), bool(closed))
+        scribe.change(_OPEN, (*place, limit.tokens, limit.pico))
+        return ScopeState(scope, limit)
+    state = scope_state(scope, row)
+    if state.limit == limit:
+        return state
+    scribe.change(_LIMIT, (limit.tokens, limit.pico, *place))
+    return ScopeState(scope, limit, state.used, state.held, state.closed)
 
 
 def settle(scribe: Scribe, op: Settle) -> Settled:

@@ -24,7 +24,7 @@ _USAGE: Final = """INSERT INTO usage
  (tenant_id, id, task, step, agent, endpoint, vendor, model, user_id, session_id, key, end_user,
  tags, request_id, prompt, completion, cached, written, reasoning, cost_pico, saved_pico, head_hash, estimated, time)
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
- ON CONFLICT (tenant_id, id) DO NOTHING"""
+ ON CONFLICT (tenant_id, task, id) DO NOTHING"""
 _INTENT: Final = """INSERT INTO intents (tenant_id, task, step, tool, args_hash, time) VALUES (?, ?, ?, ?, ?, ?)
  ON CONFLICT (tenant_id, task, step) DO NOTHING"""
 _INTENT_OF: Final = "SELECT tool, args_hash, outcome FROM intents WHERE tenant_id = ? AND task = ? AND step = ?"

@@ -71,7 +71,7 @@ def _settle_in(connection: sqlite3.Connection, path: Path, synchronous: Synchron
         )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
-    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages; rarer is cheaper, 16 MB is soon read again
     connection.execute("PRAGMA cache_size = -16000")
     connection.execute("PRAGMA temp_store = MEMORY")
     if version == 0:

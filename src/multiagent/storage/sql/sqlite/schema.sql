@@ -292,9 +292,9 @@ CREATE TABLE tenants (
  WITHOUT ROWID;
 CREATE TABLE usage (
 	tenant_id TEXT NOT NULL,
+	task TEXT NOT NULL,
 	id TEXT NOT NULL,
 	v BIGINT DEFAULT 1 NOT NULL,
-	task TEXT DEFAULT '' NOT NULL,
 	step TEXT DEFAULT '' NOT NULL,
 	agent TEXT DEFAULT '' NOT NULL,
 	endpoint TEXT DEFAULT '' NOT NULL,
@@ -316,11 +316,10 @@ CREATE TABLE usage (
 	head_hash TEXT DEFAULT '' NOT NULL,
 	estimated BIGINT DEFAULT 0 NOT NULL,
 	time BIGINT DEFAULT 0 NOT NULL,
-	PRIMARY KEY (tenant_id, id)
+	PRIMARY KEY (tenant_id, task, id)
 )
  WITHOUT ROWID;
 CREATE INDEX usage_head ON usage (tenant_id, head_hash, model) WHERE head_hash <> '';
-CREATE INDEX usage_task ON usage (tenant_id, task, id);
 CREATE TABLE users (
 	tenant_id TEXT NOT NULL,
 	id TEXT NOT NULL,
