@@ -55,7 +55,9 @@ def _home(home: Path) -> Finding:
         return Finding("home", "bad", f"{home} cannot be written", "choose another: MULTIAGENT_HOME=DIR")
     free = shutil.disk_usage(existing).free
     if free < _LOW_BYTES:
-        return Finding("home", "note", f"{home}, only {free >> 20} MiB free", "free some space, or move MULTIAGENT_HOME")
+        return Finding(
+            "home", "note", f"{home}, only {free >> 20} MiB free", "free some space, or move MULTIAGENT_HOME"
+        )
     return Finding("home", "ok", f"{home}, {free >> 30} GiB free" + ("" if home.exists() else ", made at first use"))
 
 
@@ -112,6 +114,9 @@ def _models(settings: Settings, environment: Mapping[str, str]) -> list[Finding]
     from multiagent.app.models import describe
 
     try:
-        return [Finding(f"model vendor {one.vendor}", one.state, one.found, one.fix) for one in describe(settings, environment)]
+        return [
+            Finding(f"model vendor {one.vendor}", one.state, one.found, one.fix)
+            for one in describe(settings, environment)
+        ]
     except PlatformError as error:
         return [Finding("models", "bad", f"{error.code}: {error.message}", "mend models_file, or unset it")]

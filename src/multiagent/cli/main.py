@@ -10,8 +10,8 @@ import sys
 import traceback
 from importlib.metadata import version
 
-import click
 import typer
+import typer.exceptions
 
 from multiagent.cli import doctor, exits, output, run, sandbox, tasks
 from multiagent.core.errors import PlatformError
@@ -46,16 +46,14 @@ def outcome(arguments: list[str]) -> int:
     """Run a command line; return its exit code, having printed whatever went wrong."""
     try:
         result = app(arguments, standalone_mode=False)
-    except click.exceptions.Exit as leave:
+    except typer.Exit as leave:
         return leave.exit_code
-    except click.ClickException as error:
-        output.say(f"error INVALID_INPUT: {error.format_message()}")
-        output.say("see multiagent --help")
-        return exits.USAGE
+    except typer.exceptions.TyperException as error:
+        return _usage(error.format_message())
     except PlatformError as error:
         output.trouble(error, json="--json" in arguments)
         return exits.of_error(error)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return exits.INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone: say nothing, and let nothing be flushed at exit.
@@ -64,6 +62,14 @@ def outcome(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 — the top loop: no traceback for the user, all of it in a file
         return _unexpected(error)
     return result if isinstance(result, int) else exits.OK
+
+
+def _usage(message: str) -> int:
+    if message.startswith("Usage:"):
+        output.say(message)
+    else:
+        output.say(f"error INVALID_INPUT: {message}\nsee multiagent --help")
+    return exits.USAGE
 
 
 def _unexpected(error: Exception) -> int:

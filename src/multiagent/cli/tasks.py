@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import re
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
@@ -16,8 +16,8 @@ from multiagent.core.money import show_usd
 
 app = typer.Typer(help="List, show and take up tasks.", no_args_is_help=True, rich_markup_mode=None)
 
-TASK: Final = Annotated[str, typer.Argument(help="A task's id.", metavar="TASK")]
-JSON: Final = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TASK: TypeAlias = Annotated[str, typer.Argument(help="A task's id.", metavar="TASK")]
+JSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _STATUSES: Final = ("queued", "running", "waiting", "paused", "completed", "failed", "cancelled", "quarantined")
 
 
@@ -59,7 +59,9 @@ def list_tasks(
         query = re.sub(r"\s+", " ", row.query)
         short = query if len(query) <= 60 else query[:59] + "…"
         tokens = f"{row.usage.total:,}"
-        output.answer(f"{row.id}  {_when(row.created)}  {row.status:<11} {tokens:>9}  {show_usd(row.cost_pico):>9}  {short}")
+        output.answer(
+            f"{row.id}  {_when(row.created)}  {row.status:<11} {tokens:>9}  {show_usd(row.cost_pico):>9}  {short}"
+        )
 
 
 @app.command("show")
@@ -136,7 +138,9 @@ def _print_event(event: Event, *, json: bool) -> None:
         output.json_line({"header": event.header, "payload": msgspec.Raw(event.payload or b"null")})
         return
     header = event.header
-    output.answer(f"{header.seq:>5}  {_when(header.time)}  {header.kind:<20} {header.key:<32} {event.payload.decode()[:160]}")
+    output.answer(
+        f"{header.seq:>5}  {_when(header.time)}  {header.kind:<20} {header.key:<32} {event.payload.decode()[:160]}"
+    )
 
 
 def _when(time_ms: int) -> str:

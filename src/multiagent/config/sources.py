@@ -11,7 +11,7 @@ from multiagent.core.errors import ConfigInvalid
 
 PREFIX: Final = "MULTIAGENT_"
 FILE: Final = "config.yaml"
-_OTHER_USES: Final = frozenset({"HOME", "CACHE", "FAULT", "FAULT_FILE", "PYTHON"})
+_OTHER_USES: Final = frozenset({"HOME", "CACHE", "FAULT"})
 _DEEPEST: Final = 2
 
 

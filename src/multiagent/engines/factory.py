@@ -1,7 +1,7 @@
 """Which engine runs: the only place that names engines."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,21 @@ class EngineParts:
     ids: Ids
 
 
+def own_home(home: Path) -> AbstractContextManager[None]:
+    """Own a home, made where it is missing, for a block: before its storage is opened.
+
+    Raises EngineOwned where another process owns it, StorageError where it cannot be written.
+    """
+    from multiagent.engines.embedded.lock import own
+
+    return own(home)
+
+
 @asynccontextmanager
 async def open_engine(
-    home: Path, parts: EngineParts, workflows: Sequence[Workflow[Any, Any]], steps: Sequence[Step[Any, Any]]
+    home: Path | None, parts: EngineParts, workflows: Sequence[Workflow[Any, Any]], steps: Sequence[Step[Any, Any]]
 ) -> AsyncIterator[RecoveringEngine]:
-    """Open the embedded engine on a home and own it for the block.
+    """Open the embedded engine on a home and own it for the block; None: the caller owns it already (``own_home``).
 
     ``recover()`` goes on with what was under way. Raises EngineOwned where another process owns the home,
     ConfigInvalid where two workflows or two steps have one name.
@@ -43,7 +53,7 @@ async def open_engine(
     codes = {one.definition.name: one for one in steps}
     if len(by_name) != len(workflows) or len(codes) != len(steps):
         raise ConfigInvalid("two workflows or two steps are registered under one name; rename one")
-    with own(home):
+    with own(home) if home is not None else nullcontext():
         made = Parts(
             parts.writer, parts.reader, parts.objects, parts.clock, parts.ids, TimerQueue(parts.clock), parts.ids(),
             by_name, codes,

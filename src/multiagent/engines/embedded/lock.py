@@ -17,6 +17,7 @@ def own(home: Path) -> Iterator[None]:
     """Own a home for the block; EngineOwned, with the owner's pid, where another process does."""
     path = home / LOCK
     try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StorageError(

@@ -1,0 +1,140 @@
+"""Assembly of the embedded platform: the only place where ports meet their adapters."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from multiagent.agents import steps as agent_steps
+from multiagent.agents.asking import Asker
+from multiagent.agents.ports import Ports
+from multiagent.app.ask import Ask
+from multiagent.app.faults import arm
+from multiagent.app.follow import follow
+from multiagent.app.lifecycle import background
+from multiagent.app.models import gate_config, offline_hint
+from multiagent.app.record import Record, record
+from multiagent.app.sandbox import limits
+from multiagent.app.snapshot import scope_limits, task_settings
+from multiagent.app.system import SystemClock, SystemIds
+from multiagent.config.settings import Places, Settings
+from multiagent.core.events import Event
+from multiagent.core.principal import Principal
+from multiagent.engines.base import Engine, RunResult
+from multiagent.engines.factory import EngineParts, open_engine, own_home
+from multiagent.llm.factory import open_gate
+from multiagent.llm.gate import GateStorage
+from multiagent.orchestrator import steps as task_steps
+from multiagent.orchestrator.dispatcher import Dispatcher
+from multiagent.orchestrator.service import Service, Submission
+from multiagent.orchestrator.uploads import Uploads
+from multiagent.orchestrator.workflows import TASK
+from multiagent.policy.factory import open_policy
+from multiagent.sandbox.factory import open_sandbox
+from multiagent.storage.factory import Storage, open_storage
+from multiagent.tools.factory import ToolOptions, open_tools
+
+TENANT: Final = "local"
+LOCAL_USER: Final = Principal(TENANT, "user", permissions=("code_execution", "data_access"))
+"""Who the terminal acts for."""
+
+
+class Platform:
+    """The platform of one process, open: submit, follow, look."""
+
+    def __init__(
+        self, settings: Settings, storage: Storage, engine: Engine, service: Service, policy_hash: str
+    ) -> None:
+        self._settings = settings
+        self._storage = storage
+        self._engine = engine
+        self._service = service
+        self._policy_hash = policy_hash
+        self.offline_hint = ""
+        self.resumed: tuple[str, ...] = ()
+
+    async def submit(self, ask: Ask) -> str:
+        """Accept a task and return its id. Raises InvalidInput, AttachmentRejected, StorageError's children."""
+        created = await self._service.submit(
+            Submission(LOCAL_USER, ask.query, ask.files, task_settings(self._settings, ask, self._policy_hash))
+        )
+        return created.id
+
+    def follow(self, task: str, after: int = 0) -> AsyncIterator[Event]:
+        """Yield a task's events, from the first after ``after`` to the last."""
+        return follow(self._storage.reader, self._storage.writer, TENANT, task, after)
+
+    async def settled(self, task: str) -> RunResult:
+        """Wait until a task's end is stored."""
+        return await self._engine.result(TENANT, task)
+
+    async def replay(self, task: str) -> RunResult:
+        """Feed a task's journal to today's code; NonDeterminism where it drifts."""
+        return await self._engine.replay(TENANT, task)
+
+    async def record(self, task: str) -> Record:
+        """Return what is stored of a task; NotFound where there is none."""
+        return await record(self._storage.reader, TENANT, task)
+
+
+@asynccontextmanager
+async def open_platform(places: Places, settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Platform]:
+    """Open everything, take up what was left unfinished, close it at the end of the block.
+
+    Raises EngineOwned where another process owns the home, StorageError's children, PolicyBroken, ConfigInvalid.
+    """
+    home, cache = Path(places.home), Path(places.cache)
+    clock, ids = SystemClock(), SystemIds()
+    arm(environment)
+    owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+    config = gate_config(settings, owner)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(own_home(home))
+        storage = await stack.enter_async_context(
+            open_storage(home, clock=clock, ids=ids, synchronous=settings.storage.synchronous)
+        )
+        policy = open_policy(Path(settings.policy_dir) if settings.policy_dir else None, verdicts=cache)
+        gate = await stack.enter_async_context(
+            open_gate(
+                config,
+                GateStorage(storage.writer, storage.reader, storage.kv),
+                policy.decide,
+                clock,
+                ids,
+                environment,
+            )
+        )
+        sandbox = await stack.enter_async_context(open_sandbox(cache, size=settings.sandbox.workers))
+        runner = open_tools(
+            storage.objects,
+            sandbox,
+            storage.writer,
+            policy.decide,
+            clock,
+            ToolOptions(python_limits=limits(settings.sandbox), chance=_chance),
+        )
+        asker = Asker(
+            Ports(storage.writer, storage.reader, storage.objects, gate, runner, clock), scope_limits(settings)
+        )
+        engine = await stack.enter_async_context(
+            open_engine(
+                None,
+                EngineParts(storage.writer, storage.reader, storage.objects, clock, ids),
+                workflows=(TASK,),
+                steps=(*agent_steps.steps(asker), *task_steps.steps(asker)),
+            )
+        )
+        dispatcher = Dispatcher(storage.writer, storage.reader, engine, clock)
+        uploads = Uploads(storage.objects, settings.attachments.max_mib << 20, settings.attachments.max_count)
+        service = Service(storage.writer, uploads, clock, ids, dispatcher.wake)
+        platform = Platform(settings, storage, engine, service, policy.bundle_hash)
+        platform.offline_hint = offline_hint(config, environment)
+        platform.resumed = await engine.recover()
+        await stack.enter_async_context(background(dispatcher.run()))
+        yield platform
+
+
+def _chance() -> float:
+    return secrets.randbelow(1 << 32) / (1 << 32)

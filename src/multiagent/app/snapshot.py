@@ -1,0 +1,38 @@
+"""The frozen settings of one task: configuration, with what its caller asked for instead."""
+
+from multiagent.agents.ports import Limits
+from multiagent.app.ask import Ask
+from multiagent.config.settings import Settings
+from multiagent.core.budget import Limit
+from multiagent.core.money import usd
+from multiagent.core.settings import TaskSettings
+
+
+def task_settings(settings: Settings, ask: Ask, policy_version: str) -> TaskSettings:
+    """Return what a task is frozen with."""
+    task, budget = settings.task, settings.budget
+    return TaskSettings(
+        simple_below=task.simple_below,
+        complex_from=task.complex_from,
+        max_agents=ask.max_agents or task.max_agents,
+        max_nodes=task.max_nodes,
+        max_turns=task.max_turns,
+        max_repeats=task.max_repeats,
+        max_output=task.max_output,
+        temperature=task.temperature,
+        tier=ask.tier or task.tier,
+        model=task.model,
+        limit=Limit(
+            budget.task_tokens if ask.tokens is None else ask.tokens,
+            usd(budget.task_usd) if ask.pico is None else ask.pico,
+        ),
+        request_limit=Limit(None, usd(budget.request_usd)),
+        fail_fast=task.fail_fast,
+        policy_version=policy_version,
+        cache=settings.cache.enabled,
+    )
+
+
+def scope_limits(settings: Settings) -> Limits:
+    """Return the limits that hold beyond one task."""
+    return Limits(user_day=Limit(None, usd(settings.budget.user_day_usd)))
