@@ -7,6 +7,7 @@ breaker → vendor → settle (with completion and bill in one commit); at last 
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
@@ -19,6 +20,7 @@ from multiagent.core.errors import (
     NoModel,
     PlatformError,
     PolicyDenied,
+    StorageError,
     VendorError,
     VendorRejected,
     VendorUnauthorized,
@@ -116,9 +118,11 @@ class ModelGate:
         return lost if isinstance(lost, int) else 0
 
     async def close(self) -> None:
-        """End the waiting and see every received answer settled."""
+        """End the waiting and see every received answer settled, every other reservation closed."""
         await self._budgets.close()
         await self._attempts.close()
+        with suppress(StorageError):  # who waited for the storage that broke was told
+            await self._storage.writer.commit()
 
     async def _once(self, request: ModelRequest, call: CallContext, watch: Watch | None) -> Answer:
         """Let one call of an idempotency key run at a time in this process."""

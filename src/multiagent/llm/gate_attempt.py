@@ -51,7 +51,9 @@ LEAST_CALL_S: Final = 5.0
 RATE_WAIT_S: Final = 10.0
 """Above it another endpoint is tried instead of waiting for a rate limit of ours."""
 
-_REARM_S: Final = 0.05
+_REARM: Final = 0.01
+"""The idle deadline is moved once this share of it has passed since it was moved last, not with every chunk."""
+
 _MOST_REPORTED: Final = 4096
 _encode = msgspec.json.Encoder().encode
 
@@ -231,9 +233,9 @@ class Attempts:
         now = asyncio.get_running_loop().time
         limits = serving.timeouts
         end = now() + min(limits.total, max(0.0, (job.call.deadline - self._clock.now()) / 1000))
-        armed = now()
+        armed = -limits.total
         async with (
-            asyncio.timeout_at(min(end, armed + limits.first_byte)) as timer,
+            asyncio.timeout_at(min(end, now() + limits.first_byte)) as timer,
             aclosing(serving.provider.stream(serving.model, request)) as chunks,
         ):
             async for chunk in chunks:
@@ -248,8 +250,8 @@ class Attempts:
                 if job.watch is not None:
                     timer.reschedule(end)
                     await job.watch(chunk)
-                    armed = 0.0
-                if now() - armed > _REARM_S:
+                    armed = -limits.total
+                if now() - armed > limits.idle * _REARM:
                     armed = now()
                     timer.reschedule(min(end, armed + limits.idle))
 

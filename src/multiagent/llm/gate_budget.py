@@ -1,7 +1,7 @@
 """Reservations of the gate: hold, wait in order, lower, refuse; settle or lose."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -85,7 +85,8 @@ class Budgets:
         self._waiters: dict[Ticket, _Waiter] = {}
         self._pump: asyncio.Task[None] | None = None
         self._dirty = False
-        self._unsubscribe = writer.on_release(self.released)
+        self._undoing: set[asyncio.Future[tuple[object, ...]]] = set()
+        self._unsubscribe: Callable[[], None] | None = writer.on_release(self.released)
 
     async def reserve(self, plan: Plan, wait_until: int) -> Held:
         """Hold what the plan needs, waiting until ``wait_until`` (ms UTC) while only others' holds stand in the way.
@@ -143,8 +144,12 @@ class Budgets:
             self._pump = asyncio.get_running_loop().create_task(self._serve())
 
     async def close(self) -> None:
-        """End the waiting; waiters get BudgetBusy."""
-        self._unsubscribe()
+        """End the waiting; waiters get BudgetBusy. Grants whose callers were cancelled are undone first."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        if self._undoing:
+            await asyncio.wait(tuple(self._undoing))
         if self._pump is not None:
             self._pump.cancel()
             with suppress(asyncio.CancelledError):
@@ -183,10 +188,12 @@ class Budgets:
         try:
             return (await asyncio.shield(running))[-1]
         except asyncio.CancelledError:
+            self._undoing.add(running)
             running.add_done_callback(lambda done: self._undo(op, done))
             raise
 
     def _undo(self, op: Reserve, done: "asyncio.Future[tuple[object, ...]]") -> None:
+        self._undoing.discard(done)
         if not done.cancelled() and done.exception() is None:
             verdict = _standing(op, 0, done.result()[-1])
             if isinstance(verdict, Held) and verdict.id == op.id:
