@@ -10,13 +10,14 @@ from typing import Final
 
 import msgspec
 
+from multiagent.llm.gate_estimate import estimate_text
 from multiagent.llm.offline.arithmetic import expressions
 from multiagent.llm.offline.cells import cell
 from multiagent.llm.offline.dialect import Dialect
 from multiagent.llm.offline.guest_text import survey
 from multiagent.llm.offline.intents import Op, Want, general
 from multiagent.llm.offline.planner import THEMES, table_wants, theme_of
-from multiagent.llm.offline.request import Asked, File, Observation, tokens
+from multiagent.llm.offline.request import Asked, File, Observation
 from multiagent.llm.offline.wording import Words
 
 ROWS: Final = 20_000
@@ -57,7 +58,7 @@ def turn(asked: Asked, seen: list[Observation], tools: frozenset[str], room: int
 
 def _work(asked: Asked, room: int) -> Work:
     theme = theme_of(asked.task.instruction)
-    words = Words(asked.chinese)
+    words = Words(chinese=asked.chinese)
     files = [one for one in asked.attachments if one.form != "binary"]
     if theme == "join":
         return (yield from _join(asked, files, words, room))
@@ -79,10 +80,11 @@ def _sums(asked: Asked, words: Words) -> Work:
     lines: list[str] = []
     for one in dict.fromkeys(found):
         told = yield Call("calculator", json.dumps({"expression": one}))
-        lines.append(words.failed(one, told.content) if told.failed else words.sum(one, told.content.strip()))
+        lines.append(words.failed(one, told.content) if told.failed else f"{one} = **{told.content.strip()}**")
     if lines:
         return "\n".join(lines)
-    return words.inputs(asked.inputs) if asked.inputs else words.ignorant(asked.attachments)
+    told_before = "\n\n".join(one.result for one in asked.inputs)
+    return told_before or words.ignorant(asked.attachments)
 
 
 def _run(code: str, retry: str, files: list[File]) -> Generator[Call, Observation, Found | str]:
@@ -133,9 +135,9 @@ def _table(asked: Asked, file: File, words: Words, room: int) -> Work:
     for group in _packed(wanted, opening, without, room):
         found = yield from _run(_cell(opening, group, without), _cell(opening, group, without, careful=True), [file])
         if isinstance(found, str):
-            lines.append(words.failed(", ".join(dict.fromkeys(words.op(one.op) for one in group)), found))
+            lines.append(words.failed(", ".join(dict.fromkeys(words.say(f"op {one.op}") for one in group)), found))
         elif "shape" in found:
-            return words.shape(file.name, str(found["shape"]))
+            return words.say("shape", name=file.name, outline=found["shape"])
         else:
             rows = int(str(found["rows"]))
             answers = found["found"]
@@ -161,7 +163,7 @@ def _packed(wanted: list[Want], opening: str, without: dict[str, str], room: int
     """Put into one cell what an answer has room for."""
     groups: list[list[Want]] = []
     for one in wanted:
-        if groups and tokens(json.dumps(_cell(opening, [*groups[-1], one], without))) < room - 60:
+        if groups and estimate_text(json.dumps(_cell(opening, [*groups[-1], one], without))) < room - 60:
             groups[-1].append(one)
         else:
             groups.append([one])
@@ -217,7 +219,7 @@ def _join(asked: Asked, files: list[File], words: Words, room: int) -> Work:
     more = start + "print(json.dumps({'joined': joined(tables)}))"
     for calls in (both, more):
         code = cell(calls, simpler)
-        if calls == more and tokens(json.dumps(code)) > room - 60:
+        if calls == more and estimate_text(json.dumps(code)) > room - 60:
             continue
         got = yield from _run(code, code, tables)
         if isinstance(got, str) and not found:

@@ -24,12 +24,18 @@ def expressions(query: str) -> list[str]:
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
     if found := _listed(text):
         return [found]
-    text = re.sub(r"(?:the )?square root of\s*(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)的平方根", r"sqrt(\1\2)", text, flags=re.IGNORECASE)
+    text = re.sub(
+        r"(?:the )?square root of\s*(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)的平方根", r"sqrt(\1\2)", text, flags=re.IGNORECASE
+    )
     text = re.sub(r"(\d+(?:\.\d+)?)\s*的\s*(\d+(?:\.\d+)?)\s*(?:%|％|百分之)", r"\2/100*\1", text)
-    text = re.sub(r"(\d+(?:\.\d+)?)\s*(?:%|％|per ?cent)\s*(?:of|off?)\s*(\d+(?:\.\d+)?)", r"\1/100*\2", text, flags=re.IGNORECASE)
+    text = re.sub(
+        r"(\d+(?:\.\d+)?)\s*(?:%|％|per ?cent)\s*(?:of|off?)\s*(\d+(?:\.\d+)?)", r"\1/100*\2", text, flags=re.IGNORECASE
+    )
     text = re.sub(r"(\d+(?:\.\d+)?)\s*的\s*百分之\s*(\d+(?:\.\d+)?)", r"\2/100*\1", text)
     for words, sign in SPOKEN:
-        text = re.sub(rf"\s*{words}\s*", f" {sign} " if "*" not in sign or sign == "*" else sign, text, flags=re.IGNORECASE)
+        text = re.sub(
+            rf"\s*{words}\s*", f" {sign} " if "*" not in sign or sign == "*" else sign, text, flags=re.IGNORECASE
+        )
     text = re.sub(r"(?<=[\d)])\s*[xX]\s*(?=[\d(])", "*", text)
     text = re.sub(r"(\d+(?:\.\d+)?)\s*[%％](?!\s*\d)", r"(\1/100)", text)
     found_all = [one[0].strip().rstrip("+-*/. ") for one in CHUNK.finditer(text)]

@@ -16,16 +16,22 @@ Pair = tuple[str, int, str, int]
 def pairs(tables: dict[str, Table]) -> list[Pair]:
     """Return for each two tables the pairs of columns that share values, best first, each column once."""
     found: list[Pair] = []
-    every = {name: {at: set(shares(table, at)) for at in table.of("text", "int", "date")} for name, table in tables.items()}
+    every = {
+        name: {at: set(shares(table, at)) for at in table.of("text", "int", "date")} for name, table in tables.items()
+    }
     for left, right in combinations(tables, 2):
         scored: list[tuple[float, int, int]] = []
         for (a, mine), (b, other) in product(every[left].items(), every[right].items()):
             same = tables[left].names[a].lower() == tables[right].names[b].lower()
             part = len(mine & other) / max(1, min(len(mine), len(other)))
-            if len(mine & other) > 1 and (same or (part >= 0.5 and "text" in tables[left].kinds[a] + tables[right].kinds[b])):
+            if len(mine & other) > 1 and (
+                same or (part >= 0.5 and "text" in tables[left].kinds[a] + tables[right].kinds[b])
+            ):
                 scored.append((part + same + len(mine & other) / len(mine | other), a, b))
         for _, a, b in sorted(scored, reverse=True):
-            if not any(one[:2] == (left, a) and one[2] == right or one[2:] == (right, b) and one[0] == left for one in found):
+            if not any(
+                one[:2] == (left, a) and one[2] == right or one[2:] == (right, b) and one[0] == left for one in found
+            ):
                 found.append((left, a, right, b))
     return found
 
@@ -45,7 +51,9 @@ def lookups(tables: dict[str, Table]) -> Iterator[Pair]:
     """Yield each pair whose first column has every value once, so that it explains the second."""
     for left, a, right, b in pairs(tables):
         for one, at, other, key in ((left, a, right, b), (right, b, left, a)):
-            if len(set(tables[one].cells[at])) == tables[one].size and len(set(shares(tables[other], key))) < len(shares(tables[other], key)):
+            if len(set(tables[one].cells[at])) == tables[one].size and len(set(shares(tables[other], key))) < len(
+                shares(tables[other], key)
+            ):
                 yield one, at, other, key
 
 
@@ -60,7 +68,15 @@ def named(tables: dict[str, Table]) -> list[Found]:
             counts = Counter(shares(tables[file], key))
             order = sorted(counts, key=lambda code: (-counts[code], code))[:8]
             top = [[code, names.get(code, ""), counts[code]] for code in order]
-            told.append({"file": file, "column": tables[file].names[key], "lookup": lookup, "label": table.names[label], "top": top})
+            told.append(
+                {
+                    "file": file,
+                    "column": tables[file].names[key],
+                    "lookup": lookup,
+                    "label": table.names[label],
+                    "top": top,
+                }
+            )
     return told
 
 

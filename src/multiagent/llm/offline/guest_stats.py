@@ -105,7 +105,9 @@ def distinct(table: Table, picked: list[int]) -> list[Found]:
     found: list[Found] = []
     for at in picked or range(len(table.names)):
         values = list(dict.fromkeys(shares(table, at)))
-        found.append({"name": table.names[at], "distinct": len(values), "values": values[:12] if len(values) < 13 else []})
+        found.append(
+            {"name": table.names[at], "distinct": len(values), "values": values[:12] if len(values) < 13 else []}
+        )
     return found
 
 
@@ -131,7 +133,12 @@ def groups(table: Table, by: list[int], of: list[int]) -> list[Found]:
         plain = [(cell, row) for row, cell in enumerate(table.cells[key]) if cell not in table.gaps[key]]
         sizes = Counter(cell for cell, _ in plain)
         parts = Counter(shares(table, key))
-        one: Found = {"by": table.names[key], "groups": len(parts), "sizes": ranked(dict(parts)), "several": len(parts) != len(sizes)}
+        one: Found = {
+            "by": table.names[key],
+            "groups": len(parts),
+            "sizes": ranked(dict(parts)),
+            "several": len(parts) != len(sizes),
+        }
         measured: list[Found] = []
         for at in [at for at in numeric(table, of) if at != key][:8] if len(parts) == len(sizes) else []:
             values: dict[str, list[float]] = {cell: [] for cell in sizes}
@@ -214,7 +221,9 @@ def outliers(table: Table, picked: list[int]) -> list[Found]:
 def trend(table: Table, picked: list[int]) -> list[Found]:
     """Return how numeric columns develop along the first date column, a column that goes up, or the rows."""
     rows = list(range(1, table.size + 1))
-    steady = [at for at in table.of("int") if table.values(at) == sorted({one for one in table.values(at) if one is not None})]
+    steady = [
+        at for at in table.of("int") if table.values(at) == sorted({one for one in table.values(at) if one is not None})
+    ]
     times = table.of("date") + steady
     time = ([at for at in times if at in picked] or times or [-1])[0]
     found: list[Found] = []
@@ -249,6 +258,8 @@ def top(table: Table, picked: list[int], count: int, largest: bool) -> list[Foun
 
 def gaps(table: Table, picked: list[int]) -> Found:
     """Return how many cells are missing, by column."""
-    counts = [(table.names[at], sum(cell in table.gaps[at] for cell in table.cells[at])) for at in range(len(table.names))]
+    counts = [
+        (table.names[at], sum(cell in table.gaps[at] for cell in table.cells[at])) for at in range(len(table.names))
+    ]
     chosen = [table.names[at] for at in picked]
     return {"total": sum(count for _, count in counts), "columns": counts, "picked": chosen, "rows": table.size}

@@ -126,7 +126,10 @@ def peek(path: str, lines: int = 40) -> dict[str, object]:
         text = raw.read(60000)
     every = text.decode(encoding(text), "replace").splitlines()
     first = next((at for at, line in enumerate(every) if line.strip() and line[0] != "#"), 0)
-    return {"before": max(0, first - 1), "lines": [line[:1500] for line in every[max(0, first - 1) : first + lines]][:lines]}
+    return {
+        "before": max(0, first - 1),
+        "lines": [line[:1500] for line in every[max(0, first - 1) : first + lines]][:lines],
+    }
 
 
 class Table:

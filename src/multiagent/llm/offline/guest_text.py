@@ -24,14 +24,20 @@ def words(text: str) -> list[str]:
     found = [one.lower() for one in re.findall(r"[A-Za-z][A-Za-z'’-]+", text)]
     for run in re.findall(r"[\u4e00-\u9fff]+", text):
         found += [run[at : at + 2] for at in range(len(run) - 1)]
-    return [one for one in found if one not in STOP and len(one) > 1 and not any(letter in STOP for letter in one if letter > "\u3000")]
+    return [
+        one
+        for one in found
+        if one not in STOP and len(one) > 1 and not any(letter in STOP for letter in one if letter > "\u3000")
+    ]
 
 
 def sentences(text: str) -> list[str]:
     """Return the sentences of a text, one line breaks joined, in order."""
     blocks = re.split(r"\n\s*\n|\n(?=\s*(?:[-*•#]|\d+[.)]))", text)
     joined = [re.sub(r"\s+", " ", one).strip() for one in blocks]
-    parts = [part for one in joined for part in re.split(r"(?<=[.!?])\s+(?=[\"'“(A-Z\u4e00-\u9fff])|(?<=[。！？；])", one)]
+    parts = [
+        part for one in joined for part in re.split(r"(?<=[.!?])\s+(?=[\"'“(A-Z\u4e00-\u9fff])|(?<=[。！？；])", one)
+    ]
     return [part.strip() for part in parts if len(WORD.findall(part)) > 2]
 
 
@@ -54,7 +60,9 @@ def key_sentences(text: str, query: str, count: int = 5) -> list[str]:
 def survey(text: str, query: str) -> Said:
     """Return a text's structure: lines, words, characters, paragraphs, headings, frequent words, key sentences."""
     lines = text.splitlines()
-    found = [line.strip() for line in lines if re.match(r"\s{0,3}#{1,6}\s+\S|第[一二三四五六七八九十\d]+[章节条]", line)]
+    found = [
+        line.strip() for line in lines if re.match(r"\s{0,3}#{1,6}\s+\S|第[一二三四五六七八九十\d]+[章节条]", line)
+    ]
     letters = WORD.findall(text)
     return {
         "lines": len(lines), "words": len([one for one in letters if one < "\u3000"]),

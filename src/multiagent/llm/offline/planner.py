@@ -9,6 +9,7 @@ from multiagent.llm.offline.arithmetic import expressions
 from multiagent.llm.offline.dialect import Dialect
 from multiagent.llm.offline.intents import Op, Want, general, wants
 from multiagent.llm.offline.request import Asked, File
+from multiagent.llm.offline.wording import Words
 
 THEMES: Final[tuple[tuple[str, tuple[Op, ...]], ...]] = (
     ("profile", ("profile", "missing", "duplicates", "distinct")),
@@ -16,17 +17,6 @@ THEMES: Final[tuple[tuple[str, tuple[Op, ...]], ...]] = (
     ("relations", ("correlate", "outliers", "trend")),
 )
 """What one agent does together, because it is about the same side of a table."""
-TITLES: Final = {
-    "profile": ("Profile {}", "概况：{}"),
-    "groups": ("Groups and totals of {}", "分组与汇总：{}"),
-    "relations": ("Correlations, outliers and trends of {}", "相关、异常与趋势：{}"),
-    "table": ("Examine {}", "分析：{}"),
-    "text": ("Read {}", "阅读：{}"),
-    "json": ("Examine {}", "分析：{}"),
-    "join": ("Relate {}", "关联：{}"),
-    "sum": ("Calculate {}", "计算：{}"),
-    "answer": ("Answer the question", "回答问题"),
-}
 
 
 class PlannedTask(msgspec.Struct, frozen=True):
@@ -58,32 +48,36 @@ class Draft(msgspec.Struct, frozen=True):
 
 def plan(asked: Asked) -> Plan:
     """Return a plan of at most ``max_tasks`` tasks with the tools that are there, acyclic by construction."""
-    drafts = _drafts(asked)
-    most = max(1, asked.limits.max_tasks)
-    if len(drafts) > most:
-        drafts = _fewer(drafts, most)
+    words = Words(chinese=asked.chinese)
+    drafts = _fewer(_drafts(asked), max(1, asked.limits.max_tasks))
     tools = {one.name for one in asked.tools}
     tasks: list[PlannedTask] = []
     for at, draft in enumerate(drafts, 1):
+        files = tuple(one.name for one in draft.files)
+        title = words.say(f"{draft.theme} task", names=words.names(files) or draft.topic)[:120]
+        query = f"{draft.topic}; {asked.query}" if draft.topic else asked.query
+        instruction = words.say("instruction", theme=draft.theme, title=title, query=query[:1500])
         before = tuple(task.id for task in tasks) if draft.last else ()
-        wanted = [name for name in _tools(draft) if name in tools]
-        names = tuple(one.name for one in draft.files)
-        title, instruction = _said(draft, asked)
-        tasks.append(PlannedTask(f"t{at}", title, instruction, before, tuple(wanted), names))
-    return Plan(_reason(drafts, asked), tuple(tasks))
+        wanted = tuple(name for name in _tools(draft) if name in tools)
+        tasks.append(PlannedTask(f"t{at}", title, instruction, before, wanted, files))
+    return Plan(words.say("together" if drafts[-1].last else "apart"), tuple(tasks))
 
 
 def _drafts(asked: Asked) -> list[Draft]:
     files = [one for one in asked.attachments if one.form != "binary"]
     named = [one for one in files if one.name.lower() in asked.query.lower()]
-    files = named if named and len(files) > len(named) and not re.search(r"all|other|every|其他|所有|全部", asked.query) else files
+    files = (
+        named
+        if named and len(files) > len(named) and not re.search(r"all|other|every|其他|所有|全部", asked.query)
+        else files
+    )
     if not files:
         sums = expressions(asked.query)
         return [Draft("sum", topic=one) for one in sums] or [Draft("answer", tuple(asked.attachments))]
     tables = [one for one in files if one.form in {"table", "json"}]
     if len(files) == 1 and tables:
         return [Draft(theme, tuple(files)) for theme in themes(asked.query, files[0])]
-    drafts = [Draft(one.form if one.form in {"table", "json"} else "text", (one,)) for one in files]
+    drafts = [Draft("table" if one in tables else "text", (one,)) for one in files]
     if len(tables) > 1:
         drafts.append(Draft("join", tuple(tables), last=True))
     return drafts
@@ -93,7 +87,7 @@ def themes(query: str, file: File) -> list[str]:
     """Return the themes of a table that a query asks for; all of them where it asks for a report, or nothing known."""
     told = table_wants(query, file)
     if general(query) or not told:
-        return ["table"] if file.form == "json" else [name for name, _ in THEMES]
+        return [name for name, _ in THEMES]
     return [name for name, ops in THEMES if any(want.op in ops for want in told)] or ["table"]
 
 
@@ -106,11 +100,13 @@ def table_wants(query: str, file: File, dialect: Dialect | None = None) -> list[
 def theme_of(instruction: str) -> str:
     """Return the theme that an instruction of ours begins with; empty where it is of another planner."""
     hit = re.match(r"\[(\w+)\]", instruction)
-    return hit[1] if hit and hit[1] in TITLES else ""
+    return hit[1] if hit else ""
 
 
 def _fewer(drafts: list[Draft], most: int) -> list[Draft]:
     """Merge the last independent drafts into one; a draft that needs all stays last while there is room."""
+    if len(drafts) <= most:
+        return drafts
     last = [one for one in drafts if one.last][: max(0, most - 1)]
     single = [one for one in drafts if not one.last]
     room = most - len(last)
@@ -129,22 +125,3 @@ def _tools(draft: Draft) -> tuple[str, ...]:
     if any(one.form == "pdf" for one in draft.files):
         return ("attachments", "text_processor")
     return ("python", "attachments")
-
-
-def _said(draft: Draft, asked: Asked) -> tuple[str, str]:
-    """Return title and instruction in the query's language."""
-    names = ", ".join(one.name for one in draft.files) or draft.topic
-    title = TITLES[draft.theme][asked.chinese].format(names)[:120]
-    marker = f"[{draft.theme}]"
-    if asked.chinese:
-        tail = f"：{draft.topic}" if draft.topic else f"（{names}），只用计算得到的结果" if draft.files else ""
-        return title, f"{marker} {title}{tail if draft.topic else ''}。用户的问题：{asked.query[:1500]}"
-    about = " Use what the other agents found." if draft.last else ""
-    return title, f"{marker} {title}, by computing it.{about} The user asks: {asked.query[:1500]}"
-
-
-def _reason(drafts: list[Draft], asked: Asked) -> str:
-    joins = any(one.last for one in drafts)
-    if asked.chinese:
-        return "各部分互不依赖，可并行；" + ("关联任务依赖它们的结果。" if joins else "最后汇总。")
-    return "The parts need nothing of each other and run in parallel" + ("; relating them needs all of them." if joins else ".")

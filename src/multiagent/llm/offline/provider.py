@@ -17,7 +17,7 @@ from multiagent.llm.gate_estimate import estimate_text, estimate_usage
 from multiagent.llm.offline.agent import Call, turn
 from multiagent.llm.offline.planner import plan
 from multiagent.llm.offline.request import Asked, asked, observations
-from multiagent.llm.offline.wording import LABEL, Words
+from multiagent.llm.offline.wording import Words
 
 PIECE: Final = 400
 """Characters of a streamed piece of text."""
@@ -60,7 +60,7 @@ def answer(request: ModelRequest) -> tuple[tuple[Part, ...], Finish]:
     if request.purpose in {"decompose", "repair"}:
         return _text(msgspec.json.encode(plan(given)).decode(), request.max_output)
     if request.purpose == "synthesize":
-        return _text(Words(given.chinese).synthesis(given.results, given.missing), request.max_output)
+        return _text(Words(chinese=given.chinese).synthesis(given.results, given.missing), request.max_output)
     return _turn(request, given)
 
 
@@ -69,15 +69,10 @@ def _turn(request: ModelRequest, given: Asked) -> tuple[tuple[Part, ...], Finish
     told = turn(given, seen, frozenset(one.name for one in request.tools), request.max_output)
     if isinstance(told, Call):
         if estimate_text(told.name) + estimate_text(told.arguments) > request.max_output:
-            words = Words(given.chinese)
-            short = words.say(
-                f"- Not answered: the code for it is longer than the {request.max_output} tokens allowed for one answer.",
-                f"- 未能回答：所需代码超过一次回答允许的 {request.max_output} 个 token。",
-            )
-            return _text(short, request.max_output)
+            return _text(Words(chinese=given.chinese).say("too long", most=request.max_output), request.max_output)
         return (ToolCall(f"{given.task.id or 'chat'}_call_{len(seen) + 1}", told.name, told.arguments),), "tool_calls"
     if request.purpose == "chat":
-        told = f"{told}\n\n{LABEL[given.chinese]}"
+        told += "\n\n" + Words(chinese=given.chinese).say("label")
     return _text(told, request.max_output)
 
 

@@ -1,4 +1,4 @@
-"""The platform's own requests, read back from their messages, and how many tokens a text is taken for."""
+"""The platform's own requests, read back from their messages."""
 
 import re
 from typing import Final
@@ -49,7 +49,6 @@ class File(msgspec.Struct, frozen=True):
         whole = self.lines <= len(self.head.split("\n"))
         return found if len(found.data) >= 3 or (whole and found.data) else None
 
-
     @property
     def fields(self) -> dict[str, str]:
         """The keys seen in the head of a JSON file, each with the kind of its first value."""
@@ -59,24 +58,8 @@ class File(msgspec.Struct, frozen=True):
         return {key: {'"': "text", "t": "bool", "f": "bool"}.get(value[0], "float") for key, value in reversed(found)}
 
 
-class Dependency(msgspec.Struct, frozen=True):
-    """What a finished agent task said."""
-
-    task: str
-    title: str = ""
-    result: str = ""
-
-
-class AgentTask(msgspec.Struct, frozen=True):
-    """The task of the agent whose turn it is."""
-
-    id: str = ""
-    title: str = ""
-    instruction: str = ""
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """An agent task's result, as the synthesis is told of it."""
+class Finding(msgspec.Struct, frozen=True):
+    """What an agent task found, for a dependent task or for the synthesis."""
 
     task: str
     title: str = ""
@@ -85,29 +68,29 @@ class Outcome(msgspec.Struct, frozen=True):
     sources: tuple[str, ...] = ()
 
 
+class AgentTask(msgspec.Struct, frozen=True):
+    """The task of the agent whose turn it is."""
+
+    id: str = ""
+    instruction: str = ""
+
+
 class Limits(msgspec.Struct, frozen=True):
-    """What a plan or a turn may still spend."""
+    """How many tasks a plan may have."""
 
     max_tasks: int = 12
-    turns_left: int = 8
-
-
-class ToolName(msgspec.Struct, frozen=True):
-    """A tool that a plan may give to its tasks."""
-
-    name: str
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A request's sections; what it does not have is empty."""
+    """A request's sections; what it does not have is empty. Of tools only the names matter."""
 
     query: str = ""
     attachments: tuple[File, ...] = ()
-    tools: tuple[ToolName, ...] = ()
+    tools: tuple[File, ...] = ()
     limits: Limits = Limits()
     task: AgentTask = AgentTask()
-    inputs: tuple[Dependency, ...] = ()
-    results: tuple[Outcome, ...] = ()
+    inputs: tuple[Finding, ...] = ()
+    results: tuple[Finding, ...] = ()
     missing: tuple[str, ...] = ()
 
     @property
@@ -132,7 +115,9 @@ def asked(messages: tuple[Message, ...]) -> Asked:
         known = [name for name in Asked.__struct_fields__ if name in found]
         if known:
             try:
-                return msgspec.json.decode("{" + ",".join(f'"{name}":{found[name]}' for name in known) + "}", type=Asked)
+                return msgspec.json.decode(
+                    "{" + ",".join(f'"{name}":{found[name]}' for name in known) + "}", type=Asked
+                )
             except msgspec.MsgspecError:
                 continue
     return Asked(query=next((one.text for one in reversed(messages) if one.role == "user"), ""))
@@ -146,9 +131,3 @@ def observations(request: ModelRequest) -> list[Observation]:
         Observation(one.name, calls[one.call_id].arguments if one.call_id in calls else "", one.content, one.is_error)
         for one in found
     ]
-
-
-def tokens(text: str) -> int:
-    """Estimate a text's tokens: four ASCII characters for one, any other character for one."""
-    plain = sum(letter < "\x80" for letter in text)
-    return -(-plain // 4) + len(text) - plain
