@@ -16,7 +16,7 @@ from multiagent.core.tier import tier as tier_of
 _LARGEST_QUERY = 1 << 20
 
 
-def run(  # noqa: PLR0913 — each is an option of the command line
+def run(
     query: Annotated[str, typer.Argument(help="What is asked; - reads it from standard input.")],
     attach: Annotated[
         list[str] | None, typer.Option("--attach", "-a", help="A file to work on; may be repeated.")

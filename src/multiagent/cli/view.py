@@ -87,7 +87,7 @@ def _started(view: View, event: Event) -> str:
     return "started"
 
 
-def _recovered(view: View, event: Event) -> str:
+def _recovered(view: View, _event: Event) -> str:
     view.status = "running"
     return "taken up again where it stopped"
 
@@ -149,7 +149,7 @@ def _alert(view: View, event: Event) -> str:
     return view.notes[-1]
 
 
-def _denied(view: View, event: Event) -> str:
+def _denied(_view: View, event: Event) -> str:
     fact = _read(event, facts.ToolChecked)
     return f"{fact.agent} may not use {fact.tool}: {'; '.join(fact.reasons)}"
 
@@ -161,7 +161,7 @@ def _approval(view: View, event: Event) -> str:
     return f"{fact.agent} waits for approval of {fact.tool}"
 
 
-def _synthesis(view: View, event: Event) -> str:
+def _synthesis(_view: View, event: Event) -> str:
     fact = _read(event, facts.SynthesisStarted)
     return f"writing the answer from {fact.parts} result{'s' if fact.parts != 1 else ''}"
 
