@@ -1,3 +1,3 @@
 """The plugins of the whole test run."""
 
-pytest_plugins = ["tests.guard.plugin", "tests.spec.plugin"]
+pytest_plugins = ["tests.guard.plugin", "tests.spec.plugin", "multiagent.testing.sandbox_fixture"]
