@@ -15,11 +15,13 @@ class TaskSubmitted(msgspec.Struct, frozen=True):
 
 
 class TaskStarted(msgspec.Struct, frozen=True):
-    """task.started."""
+    """task.started: under which limits, prompts and policy."""
 
     max_agents: int
     limit_tokens: int | None = None
     limit_pico: int | None = None
+    prompt_version: str = ""
+    policy_version: str = ""
 
 
 class TaskAnalyzed(msgspec.Struct, frozen=True):

@@ -39,18 +39,18 @@ def find_cycle(nodes: Sequence[Node]) -> tuple[str, ...]:
 
 def order(nodes: Sequence[Node]) -> tuple[str, ...]:
     """Return the ids so that each comes after its dependencies, else in plan order; ValueError on a cycle."""
-    done: dict[str, None] = {}
+    placed: dict[str, None] = {}
     known = {node.id for node in nodes}
-    while len(done) < len(nodes):
+    while len(placed) < len(nodes):
         free = [
             node.id
             for node in nodes
-            if node.id not in done and all(one in done or one not in known for one in node.depends_on)
+            if node.id not in placed and all(one in placed or one not in known for one in node.depends_on)
         ]
         if not free:
             raise ValueError(f"the tasks {', '.join(find_cycle(nodes))} wait for each other")
-        done.update(dict.fromkeys(free))
-    return tuple(done)
+        placed.update(dict.fromkeys(free))
+    return tuple(placed)
 
 
 def readiness(node: Node, statuses: Mapping[str, str], policy: FailedDependency = "continue") -> Readiness:

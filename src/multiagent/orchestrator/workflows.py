@@ -70,8 +70,14 @@ class TaskRun:
 
     async def run(self) -> TaskResult:
         """Return the answer; StepFailed with the code of what stopped the task."""
-        limit = self._ctx.settings.limit
-        self._ctx.emit(EventKind.TASK_STARTED, TaskStarted(self._ctx.settings.max_agents, limit.tokens, limit.pico))
+        settings = self._ctx.settings
+        limit = settings.limit
+        self._ctx.emit(
+            EventKind.TASK_STARTED,
+            TaskStarted(
+                settings.max_agents, limit.tokens, limit.pico, settings.prompt_version, settings.policy_version
+            ),
+        )
         try:
             plan = await self._plan()
             await self._run_agents(plan)
