@@ -14,7 +14,7 @@ from tests.guard import sitecustomize
 
 GUARD = Path(__file__).parent
 SECRET = re.compile(r"(_API_KEY|_ACCESS_KEY|_SECRET|_TOKEN|_PASSWORD|_CREDENTIALS|_BASE_URL)$|^(AWS|AZURE|GOOGLE)_")
-KEPT = {"MULTIAGENT_CACHE"}
+KEPT = {"MULTIAGENT_CACHE", "MULTIAGENT_SEED"}
 """Where built sandbox runtimes lie: shared by all tests, since a build takes a minute and is keyed by its content."""
 
 _homes = count()

@@ -67,7 +67,9 @@ class Platform:
         return follow(self._storage.reader, self._storage.writer, TENANT, task, after)
 
     async def settled(self, task: str) -> RunResult:
-        """Wait until a task's end is stored."""
+        """Wait until a task's end is stored, also where it was only just accepted."""
+        async for _ in self.follow(task):
+            pass
         return await self._engine.result(TENANT, task)
 
     async def replay(self, task: str) -> RunResult:
