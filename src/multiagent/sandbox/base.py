@@ -60,7 +60,8 @@ class Metrics(msgspec.Struct, frozen=True):
     """What one run used, measured by the host.
 
     ``peak_memory_bytes`` is None where the system cannot tell; ``fuel_used`` of a program that ran out of time is a
-    lower bound.
+    lower bound. ``instantiate_ms`` was mostly spent before the run, while nobody waited, and is not in ``wall_ms``
+    then.
     """
 
     fuel_used: int = 0

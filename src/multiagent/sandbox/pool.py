@@ -29,6 +29,16 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
+    @property
+    def leased(self) -> frozenset[Worker]:
+        """The workers that run something now."""
+        return frozenset(self._leased)
+
+    @property
+    def idle(self) -> tuple[Worker, ...]:
+        """The workers that wait for a program."""
+        return tuple(self._idle)
+
     async def lease(self, timeout_s: float) -> Worker:
         """Return a warm worker for this caller alone; give it back with ``release``.
 

@@ -63,14 +63,21 @@ class PooledSandbox:
         if self._pool is not None:
             await self._pool.close()
 
+    @property
+    def pool(self) -> Pool:
+        """The pool, made on first use; raises SandboxUnbuilt."""
+        if self._pool is None:
+            self._pool = Pool(self._artifact(), size=self._size, spare=self._spare, max_waiting=self._max_waiting)
+        return self._pool
+
     def warm(self) -> None:
         """Begin to start a worker, so that the first program finds it ready; raises SandboxUnbuilt."""
-        self._open().warm()
+        self.pool.warm()
 
     async def run(self, request: RunRequest) -> RunResult:
         """See ``Sandbox.run``."""
         check(request)
-        pool = self._open()
+        pool = self.pool
         async with _files_of(request) as folder:
             job = job_of(request, folder)
             quota = await _quota_of(request)
@@ -82,11 +89,6 @@ class PooledSandbox:
             finally:
                 pool.release(worker, healthy=healthy)
         return judge(reply, request.limits)
-
-    def _open(self) -> Pool:
-        if self._pool is None:
-            self._pool = Pool(self._artifact(), size=self._size, spare=self._spare, max_waiting=self._max_waiting)
-        return self._pool
 
 
 def check(request: RunRequest) -> None:

@@ -4,25 +4,48 @@ Only wasmtime's synchronous API is used. A run gets a fresh store, which is thro
 run by advancing the engine's epoch: at its deadline, and when it floods its output.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import wasmtime
 from wasmtime import component
 
+from multiagent.sandbox.base import Limits
 from multiagent.sandbox.engine_config import MAX_WASM_STACK
 from multiagent.sandbox.frames import Job, Reply, Status
+from multiagent.sandbox.hosted import Alarm
+from multiagent.sandbox.instance import Fresh
 from multiagent.sandbox.memory import PeakMemory
 
 WASI = "0.2.9"
-MAX_TABLES = 10
-MAX_MEMORIES = 2
 DETAIL = 2_000
-TICK_S = 1.0
 # An envelope's own words, and the longest error that the guest reports.
 ENVELOPE_OVERHEAD = 1 << 17
+
+# What an instance is made with before its program is known: no folders, and limits that most programs have.
+AHEAD = Job(
+    request='{"code": "print", "inputs": null, "folder": null}',
+    mounts=(),
+    timeout_s=5.0,
+    memory_bytes=64 << 20,
+    fuel=10**10,
+    output_bytes=0,
+    value_bytes=0,
+    file_bytes=0,
+    table_elements=Limits().table_elements,
+    instances=Limits().instances,
+)
+# What the engine says of limits that it watches by itself.
+WORDS = {
+    "all fuel consumed": Status.FUEL,
+    "call stack exhausted": Status.STACK,
+    "fuel allocated for hostcalls": Status.VALUE,
+    "memory minimum size": Status.MEMORY,
+}
+# What the binding raises when a guest returns what it cannot take.
+UNFIT = (RuntimeError, ValueError, TypeError, MemoryError, AssertionError)
 
 
 class HostRefused(Exception):
@@ -40,79 +63,6 @@ def make_engine() -> wasmtime.Engine:
     return wasmtime.Engine(config)
 
 
-class Alarm:
-    """Advances an engine's epoch once a run's deadline has passed, from a thread of its own.
-
-    ``on_tick`` is called about once a second, whatever happens.
-    """
-
-    def __init__(self, engine: wasmtime.Engine, on_tick: Callable[[], None]) -> None:
-        self._engine = engine
-        self._on_tick = on_tick
-        self._condition = threading.Condition()
-        self._deadline: float | None = None
-        self.rang = False
-        threading.Thread(target=self._watch, name="alarm", daemon=True).start()
-
-    def set(self, deadline: float) -> None:
-        """Ring at ``deadline`` (``time.monotonic``) unless cleared before."""
-        with self._condition:
-            self.rang = False
-            self._deadline = deadline
-            # The thread looks once a second anyway; waking it costs more than a small program.
-            if deadline - time.monotonic() < TICK_S:
-                self._condition.notify()
-
-    def clear(self) -> None:
-        """Do not ring any more; once this returns no epoch will be advanced for the last run."""
-        with self._condition:
-            self._deadline = None
-
-    def sleep(self, seconds: float) -> None:
-        """Wait in the guest's place, at most until the alarm rings."""
-        end = time.monotonic() + seconds
-        with self._condition:
-            while not self.rang and (left := end - time.monotonic()) > 0:
-                self._condition.wait(min(left, TICK_S))
-
-    def _watch(self) -> None:
-        while True:
-            with self._condition:
-                now = time.monotonic()
-                if self._deadline is not None and now >= self._deadline:
-                    self._deadline = None
-                    self.rang = True
-                    self._engine.increment_epoch()
-                    self._condition.notify_all()
-                self._condition.wait(TICK_S if self._deadline is None else min(TICK_S, self._deadline - now))
-            self._on_tick()
-
-
-class Output:
-    """Collects what a guest writes to its two channels, up to a limit for both together."""
-
-    def __init__(self, limit: int, overflow: Callable[[], None]) -> None:
-        self._left = limit
-        self._overflow = overflow
-        self.flooded = False
-        self.stdout = bytearray()
-        self.stderr = bytearray()
-
-    def sink(self, channel: bytearray) -> Callable[[bytes], int]:
-        """Return the callback for one channel; it takes all and keeps what fits."""
-
-        def write(data: bytes) -> int:
-            kept = data[: self._left]
-            channel.extend(kept)
-            self._left -= len(kept)
-            if len(kept) < len(data) and not self.flooded:
-                self.flooded = True
-                self._overflow()
-            return len(data)
-
-        return write
-
-
 class Guest:
     """A deserialised component, ready to run programs.
 
@@ -124,93 +74,78 @@ class Guest:
         self._component = component.Component.deserialize_file(self._engine, str(artifact))
         self._alarm = Alarm(self._engine, on_tick)
         self._linker = self._link()
+        self._ready: Fresh | None = None
+
+    def prepare(self) -> None:
+        """Make an instance ready for the next program while nobody waits for it.
+
+        It runs an empty program first, so that the memory which every program touches is there already. It has no
+        folders: a program with folders gets an instance made for it.
+        """
+        self._ready = None
+        self._alarm.set(time.monotonic() + AHEAD.timeout_s)
+        try:
+            fresh = self._make(AHEAD)
+            fresh.call(AHEAD.request)
+        except (HostRefused, wasmtime.WasmtimeError, *UNFIT):
+            return
+        finally:
+            self._alarm.clear()
+        self._ready = fresh
 
     def run(self, job: Job) -> Reply:
         """Run one program; whatever it does is in the reply."""
         started, cpu = time.monotonic(), time.process_time()
         memory = PeakMemory()
-        output = Output(job.output_bytes, self._engine.increment_epoch)
-        store = self._open_store(job, output)
+        fresh = None
+        self._alarm.set(started + job.timeout_s)
         try:
-            reply = self._call(store, job, output)
-            fuel_used = job.fuel - store.get_fuel()
+            fresh = self._take(job)
+            reply = _answer(fresh.call(job.request), fresh, job)
+        except HostRefused as refusal:
+            reply = Reply(Status.DENIED, detail=str(refusal))
+        except wasmtime.WasmtimeError as error:
+            reply = self._why(fresh, error)
+        except UNFIT as error:
+            # The process is not to be trusted with another run.
+            reply = Reply(Status.TRAP, detail=f"{type(error).__name__}: {error}"[:DETAIL], spent=True)
         finally:
             self._alarm.clear()
-            peak = memory.read()
-            store.close()
+        peak = memory.read()
         if reply.status is Status.TRAP and peak is not None and peak > 0.8 * job.memory_bytes:
-            reply = Reply(Status.MEMORY, detail=reply.detail)
-        return Reply(
-            status=reply.status,
-            envelope=reply.envelope,
-            detail=reply.detail,
-            spent=reply.spent,
-            instantiate_ms=reply.instantiate_ms,
-            stdout=bytes(output.stdout),
-            stderr=bytes(output.stderr),
-            fuel_used=fuel_used,
+            reply = msgspec.structs.replace(reply, status=Status.MEMORY)
+        if fresh is not None:
+            reply = _with_facts(reply, fresh)
+        return msgspec.structs.replace(
+            reply,
+            peak_memory_bytes=peak,
             cpu_ms=(time.process_time() - cpu) * 1e3,
             wall_ms=(time.monotonic() - started) * 1e3,
-            peak_memory_bytes=peak,
         )
 
-    def _open_store(self, job: Job, output: Output) -> wasmtime.Store:
-        store = wasmtime.Store(self._engine)
-        store.set_fuel(job.fuel)
-        store.set_epoch_deadline(1)
-        store.set_limits(job.memory_bytes, job.table_elements, job.instances, MAX_TABLES, MAX_MEMORIES)
-        wasi = wasmtime.WasiConfig()
-        wasi.stdout_custom = output.sink(output.stdout)
-        wasi.stderr_custom = output.sink(output.stderr)
-        for mount in job.mounts:
-            wasi.preopen_dir(mount.path, mount.guest, mount.writable)
-        store.set_wasi(wasi)
-        return store
+    def _take(self, job: Job) -> Fresh:
+        """Return an instance that has run no program: the one at hand if it fits, or else one made now."""
+        ready, self._ready = self._ready, None
+        if ready is None or not _fits_ahead(job):
+            return self._make(job)
+        ready.limit(job)
+        return ready
 
-    def _call(self, store: wasmtime.Store, job: Job, output: Output) -> Reply:
-        started = time.monotonic()
-        self._alarm.set(started + job.timeout_s)
-        instantiate_ms = 0.0
-        try:
-            instance = self._linker.instantiate(store, self._component)
-            instantiate_ms = (time.monotonic() - started) * 1e3
-            function = instance.get_func(store, "run")
-            if function is None:
-                return Reply(Status.TRAP, detail="the component has no export `run`", spent=True)
-            envelope = function(store, job.request)
-        except HostRefused as refusal:
-            return Reply(Status.DENIED, detail=str(refusal), instantiate_ms=instantiate_ms)
-        except wasmtime.WasmtimeError as error:
-            status, detail = self._why(store, output, error)
-            return Reply(status, detail=detail, instantiate_ms=instantiate_ms)
-        except (RuntimeError, ValueError, TypeError, MemoryError, AssertionError) as error:
-            # The binding choked on what the guest returned: the process is not to be trusted with another run.
-            return Reply(Status.TRAP, detail=f"{type(error).__name__}: {error}"[:DETAIL], spent=True)
-        if output.flooded:
-            return Reply(Status.OUTPUT, instantiate_ms=instantiate_ms)
-        if len(envelope) > job.value_bytes + ENVELOPE_OVERHEAD:
-            return Reply(Status.VALUE, instantiate_ms=instantiate_ms)
-        return Reply(Status.DONE, envelope=envelope, instantiate_ms=instantiate_ms)
+    def _make(self, job: Job) -> Fresh:
+        return Fresh(self._engine, self._linker, self._component, job)
 
-    def _why(self, store: wasmtime.Store, output: Output, error: wasmtime.WasmtimeError) -> tuple[Status, str]:
+    def _why(self, fresh: Fresh | None, error: wasmtime.WasmtimeError) -> Reply:
         """Say what ended a run: the host's own facts first, the engine's words last."""
-        text = str(error)
-        detail = text.rpartition("Caused by:")[2].strip()[:DETAIL]
-        if output.flooded:
-            return Status.OUTPUT, detail
-        if self._alarm.rang:
-            return Status.TIMEOUT, detail
-        if isinstance(error, wasmtime.ExitTrap):
-            return Status.EXIT, detail
-        if "fuel" in detail and store.get_fuel() == 0:
-            return Status.FUEL, detail
-        if "call stack exhausted" in detail:
-            return Status.STACK, detail
-        if "fuel allocated for hostcalls" in detail:
-            return Status.VALUE, detail
-        if "memory minimum size" in detail:
-            return Status.MEMORY, detail
-        return Status.TRAP, detail
+        detail = str(error).rpartition("Caused by:")[2].strip()[:DETAIL]
+        if fresh is not None and fresh.output.flooded:
+            status = Status.OUTPUT
+        elif self._alarm.rang:
+            status = Status.TIMEOUT
+        elif isinstance(error, wasmtime.ExitTrap):
+            status = Status.EXIT
+        else:
+            status = next((status for words, status in WORDS.items() if words in detail), Status.TRAP)
+        return Reply(status, detail=detail)
 
     def _link(self) -> component.Linker:
         linker = component.Linker(self._engine)
@@ -230,6 +165,34 @@ class Guest:
             clock.add_func("resolution", lambda _store: 1)
             clock.add_func("subscribe-instant", _refuse("waiting on a clock"))
             clock.add_func("subscribe-duration", _refuse("waiting on a clock"))
+
+
+def _fits_ahead(job: Job) -> bool:
+    """Whether an instance made ahead can run a job: it has no folders, and its limits can only be widened."""
+    roomy = job.memory_bytes >= AHEAD.memory_bytes and job.instances >= AHEAD.instances
+    return roomy and job.table_elements >= AHEAD.table_elements and not job.mounts
+
+
+def _answer(envelope: str, fresh: Fresh, job: Job) -> Reply:
+    if fresh.output.flooded:
+        return Reply(Status.OUTPUT)
+    if len(envelope) > job.value_bytes + ENVELOPE_OVERHEAD:
+        return Reply(Status.VALUE)
+    return Reply(Status.DONE, envelope=envelope)
+
+
+def _with_facts(reply: Reply, fresh: Fresh) -> Reply:
+    """Add what the instance has left behind, and throw it away."""
+    output = fresh.output
+    complete = msgspec.structs.replace(
+        reply,
+        stdout=bytes(output.stdout),
+        stderr=bytes(output.stderr),
+        fuel_used=fresh.fuel_used,
+        instantiate_ms=fresh.instantiate_ms,
+    )
+    fresh.store.close()
+    return complete
 
 
 def _shadow_sockets(root: component.LinkerInstance) -> None:

@@ -39,6 +39,7 @@ def main(artifact: str) -> int:
             return 1
         replies.write(frames.encode(Ready()))
         replies.flush()
+        guest.prepare()
         decoder = msgspec.msgpack.Decoder(Job)
         while (body := frames.read_exactly(jobs)) is not None:
             job = decoder.decode(body)
@@ -48,6 +49,7 @@ def main(artifact: str) -> int:
             replies.flush()
             if reply.spent:
                 return 0
+            guest.prepare()
     return 0
 
 

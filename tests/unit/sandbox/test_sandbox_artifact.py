@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multiagent.core.errors import SandboxBusy, SandboxDenied, SandboxUnbuilt
-from multiagent.sandbox import artifact, build, wasi
+from multiagent.sandbox import artifact, build
 from multiagent.sandbox.artifact import Artifact
 from multiagent.sandbox.factory import default_cache_dir, is_built
+from multiagent.sandbox.hosted import Output
 
 BODY = b"native code"
 
@@ -117,7 +118,7 @@ def test_the_cache_folder_follows_the_environment() -> None:
 
 def test_output_keeps_what_fits_and_rings_once() -> None:
     rung: list[int] = []
-    output = wasi.Output(5, lambda: rung.append(1))
+    output = Output(5, lambda: rung.append(1))
     out, err = output.sink(output.stdout), output.sink(output.stderr)
     assert (out(b"abc"), err(b"defg"), out(b"h"), out(b"")) == (3, 4, 1, 0)
     assert (bytes(output.stdout), bytes(output.stderr), output.flooded, rung) == (b"abc", b"de", True, [1])

@@ -202,7 +202,7 @@ class SandboxPrograms:
         large = (await sandbox.run(RunRequest("x = bytearray(64 << 20)\nsum(range(10 ** 6))\nprint('xyz')"))).metrics
         assert (small.output_bytes, large.output_bytes) == (2, 4)
         assert 0 < small.fuel_used < large.fuel_used
-        assert 0 < small.instantiate_ms < small.wall_ms
+        assert small.instantiate_ms > 0
         assert small.cpu_ms > 0
         if small.peak_memory_bytes is not None and large.peak_memory_bytes is not None:
             assert large.peak_memory_bytes > 60 * MIB
