@@ -27,7 +27,7 @@ class TaskLimits(_Section, frozen=True, kw_only=True):
     max_nodes: int = 12
     max_turns: int = 8
     max_repeats: int = 3
-    max_output: int = 2048
+    max_output: int = 4096
     temperature: float = 0.0
     tier: Tier | None = None
     model: str = ""
