@@ -18,7 +18,7 @@ from multiagent.llm.offline.guest_text import survey
 from multiagent.llm.offline.intents import Op, Want, general
 from multiagent.llm.offline.planner import THEMES, table_wants, theme_of
 from multiagent.llm.offline.request import Asked, File, Observation
-from multiagent.llm.offline.wording import Words
+from multiagent.llm.offline.wording import Words, lists
 
 ROWS: Final = 20_000
 """What the second try reads of a table that the first could not."""
@@ -191,7 +191,7 @@ def _call(want: Want) -> str:
     calls = {
         "profile": f"profile({table})",
         "duplicates": f"duplicates({table})",
-        "groups": f"groups({table}, {_places(want.by)}, {columns})",
+        "groups": f"groups({table}, {_places(want.by)}, {columns}{', 12, True' if want.extremes else ', 6' if not want.by else ''})",
         "top": f"top({table}, {columns}, {want.count}, {want.largest})",
         "missing": f"gaps({table}, {columns})",
     }
@@ -213,17 +213,17 @@ def _join(asked: Asked, files: list[File], words: Words, room: int) -> Work:
             return words.failed(file.name, told)
         simpler = {name: one for name, one in simpler.items() if told and told.simpler.get(name) == one}
         openings.append(f"{file.name!r}: " + (f"load({path!r}, {told.arguments})" if told else f"records({path!r})"))
-    found: Found = {}
     start = f"tables = {{{', '.join(openings)}}}\n"
-    both = start + "print(json.dumps({'links': links(tables), 'named': named(tables)}))"
-    more = start + "print(json.dumps({'joined': joined(tables)}))"
-    for calls in (both, more):
-        code = cell(calls, simpler)
-        if calls == more and estimate_text(json.dumps(code)) > room - 60:
-            continue
+    calls = "{'links': links(tables), 'named': named(tables), 'lookups': lookups(tables)}"
+    code = cell(f"{start}print(json.dumps({calls}, ensure_ascii=False))", simpler)
+    found = yield from _run(code, code, tables)
+    if isinstance(found, str):
+        return words.failed(words.names(one.name for one in tables), found)
+    explained = [", ".join(map(repr, one)) for one in lists(found["lookups"])][:3]
+    if explained:
+        calls = ", ".join(f"joined(tables, {one})" for one in explained)
+        code = cell(f"{start}print(json.dumps({{'joined': [{calls}]}}, ensure_ascii=False))", simpler)
         got = yield from _run(code, code, tables)
-        if isinstance(got, str) and not found:
-            return words.failed(", ".join(one.name for one in tables), got)
         found |= got if isinstance(got, dict) else {}
     return words.links(found)
 

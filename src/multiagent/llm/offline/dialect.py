@@ -78,10 +78,13 @@ class Dialect:
 
     @property
     def simpler(self) -> dict[str, str]:
-        """Guest functions that this table can do without, each with what is enough."""
-        found: dict[str, str] = {}
-        if self.mark in "\t;,":
-            found["split"] = "lambda lines, mark: csv.reader(lines, delimiter=mark, skipinitialspace=True)"
+        """Guest functions and values that this table can do without, each with what is enough."""
+        found = {} if len(self.names) > 30 else {"show": "lambda found: print(json.dumps(found, ensure_ascii=False))"}
+        if self.mark in "\t;," and not any(row[0].startswith("#") for row in self.data):
+            kept = "(line for line in lines if line.strip() and line[0] != '#')"
+            found["body"] = f"lambda lines, mark, width: csv.reader({kept}, delimiter=mark, skipinitialspace=True)"
+        if "bool" not in self.kinds:
+            found["BOOLS"] = "()"
         if "date" not in self.kinds:
             found |= {"moment": "lambda *_: None", "dated": "lambda column: [None for _ in column]"}
         elif all(iso(cell) for cell in self._dates()):

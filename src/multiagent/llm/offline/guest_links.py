@@ -4,7 +4,6 @@ Runs in the sandbox, where the source of what a cell needs is part of the cell.
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from itertools import combinations, product
 
 from multiagent.llm.offline.guest_stats import Found, grouping, groups, shares
@@ -47,14 +46,15 @@ def links(tables: dict[str, Table]) -> list[Found]:
     return found
 
 
-def lookups(tables: dict[str, Table]) -> Iterator[Pair]:
-    """Yield each pair whose first column has every value once, so that it explains the second."""
-    for left, a, right, b in pairs(tables):
-        for one, at, other, key in ((left, a, right, b), (right, b, left, a)):
-            if len(set(tables[one].cells[at])) == tables[one].size and len(set(shares(tables[other], key))) < len(
-                shares(tables[other], key)
-            ):
-                yield one, at, other, key
+def lookups(tables: dict[str, Table]) -> list[Pair]:
+    """Return the pairs whose first column has every value once, so that it explains the second."""
+    both = [one for pair in pairs(tables) for one in (pair, pair[2:] + pair[:2])]
+    return [
+        (one, at, other, key)
+        for one, at, other, key in both
+        if len(set(tables[one].cells[at])) == tables[one].size < len(shares(tables[other], key)) + 1
+        and len(set(shares(tables[other], key))) < len(shares(tables[other], key))
+    ]
 
 
 def named(tables: dict[str, Table]) -> list[Found]:
@@ -80,17 +80,13 @@ def named(tables: dict[str, Table]) -> list[Found]:
     return told
 
 
-def joined(tables: dict[str, Table]) -> list[Found]:
-    """Return groups of tables by the columns that they gain from another one that explains a column of theirs."""
-    told: list[Found] = []
-    for lookup, at, file, key in lookups(tables):
-        gained = [c for c in grouping(tables[lookup]) if c != at][:3]
-        if gained and tables[file].of("int", "float"):
-            where = {cell: row for row, cell in enumerate(tables[lookup].cells[at])}
-            rows = [where.get(cell) for cell in tables[file].cells[key]]
-            cells = [["" if row is None else tables[lookup].cells[c][row] for row in rows] for c in gained]
-            names = tables[file].names + [tables[lookup].names[c] for c in gained]
-            whole = Table(names, tables[file].cells + cells, tables[file].comma)
-            found = groups(whole, list(range(len(names) - len(gained), len(names))), [])
-            told.append({"file": file, "lookup": lookup, "key": tables[file].names[key], "groups": found})
-    return told
+def joined(tables: dict[str, Table], lookup: str, at: int, file: str, key: int) -> Found:
+    """Return a table's groups by the columns that it gains from another one that explains a column of it."""
+    gained = [c for c in grouping(tables[lookup]) if c != at][:2]
+    where = {cell: row for row, cell in enumerate(tables[lookup].cells[at])}
+    rows = [where.get(cell) for cell in tables[file].cells[key]]
+    cells = [["" if row is None else tables[lookup].cells[c][row] for row in rows] for c in gained]
+    names = tables[file].names + [tables[lookup].names[c] for c in gained]
+    whole = Table(names, tables[file].cells + cells, tables[file].comma)
+    found = groups(whole, list(range(len(names) - len(gained), len(names))), []) if gained else []
+    return {"file": file, "lookup": lookup, "key": tables[file].names[key], "groups": found}

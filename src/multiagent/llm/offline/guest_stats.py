@@ -7,6 +7,7 @@ import math
 import re
 import statistics
 from collections import Counter
+from collections.abc import Callable, Mapping
 from itertools import combinations
 
 from multiagent.llm.offline.guest_table import Table, moment, number
@@ -126,39 +127,41 @@ def sums(table: Table, picked: list[int]) -> list[Found]:
     return found
 
 
-def groups(table: Table, by: list[int], of: list[int]) -> list[Found]:
-    """Return per grouping column the sizes of groups, and per numeric column the groups by total, mean, max and min."""
+def groups(table: Table, by: list[int], of: list[int], most: int = 12, extremes: bool = False) -> list[Found]:
+    """Return per grouping column the groups by size, and by total, mean and extremes of numeric columns."""
     found: list[Found] = []
-    for key in (by or grouping(table))[:6]:
-        plain = [(cell, row) for row, cell in enumerate(table.cells[key]) if cell not in table.gaps[key]]
-        sizes = Counter(cell for cell, _ in plain)
-        parts = Counter(shares(table, key))
+    ways: dict[str, Callable[[list[float]], float]] = {
+        "total": math.fsum,
+        "mean": lambda some: math.fsum(some) / len(some),
+    }
+    for key in (by or grouping(table))[:4]:
+        sizes = Counter(shares(table, key))
+        plain = set(sizes) <= set(table.cells[key])
         one: Found = {
             "by": table.names[key],
-            "groups": len(parts),
-            "sizes": ranked(dict(parts)),
-            "several": len(parts) != len(sizes),
+            "groups": len(sizes),
+            "sizes": ranked(dict(sizes), most),
+            "several": not plain,
         }
         measured: list[Found] = []
-        for at in [at for at in numeric(table, of) if at != key][:8] if len(parts) == len(sizes) else []:
-            values: dict[str, list[float]] = {cell: [] for cell in sizes}
-            column = table.values(at)
-            for cell, row in plain:
-                value = column[row]
-                if value is not None:
-                    values[cell].append(value)
-            filled = {cell: some for cell, some in values.items() if some}
-            ways = {"total": math.fsum, "mean": lambda some: math.fsum(some) / len(some), "max": max, "min": min}
-            results = {name: ranked({cell: way(some) for cell, some in filled.items()}) for name, way in ways.items()}
+        for at in [at for at in numeric(table, of) if at != key and plain][:6]:
+            values: dict[str, list[float]] = {}
+            for row, value in known(table, at):
+                values.setdefault(table.cells[key][row - 1], []).append(value)
+            filled = {cell: some for cell, some in values.items() if cell in sizes}
+            told = ways | ({"max": max, "min": min} if extremes else {})
+            results = {
+                name: ranked({cell: way(some) for cell, some in filled.items()}, most) for name, way in told.items()
+            }
             measured.append({"of": table.names[at], **results})
         found.append(one | {"values": measured})
     return found
 
 
-def ranked(numbers: dict[str, float]) -> list[list[object]]:
-    """Return [name, number] from the largest on; of many, the first ten and the last two."""
+def ranked(numbers: Mapping[str, float], most: int) -> list[list[object]]:
+    """Return [name, number] from the largest on; of many, only the first ones and the last."""
     order = sorted(numbers.items(), key=lambda pair: (-pair[1], pair[0]))
-    return [[name, tidy(value)] for name, value in (order if len(order) < 13 else order[:10] + order[-2:])]
+    return [[name, tidy(value)] for name, value in order[: most - 1] + order[most - 1 :][-1:]]
 
 
 def line(pairs: list[tuple[float, float]]) -> tuple[float, float]:

@@ -164,14 +164,11 @@ def encoding(start: bytes) -> str:
     """Return the likely encoding of a text that starts with these bytes."""
     if start[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         return "utf-16"
-    for name in ("utf-8-sig", "gb18030"):
-        try:
-            start[:-4].decode(name)
-        except UnicodeDecodeError as error:
-            if error.start < len(start) - 8:
-                continue
-        return name
-    return "latin-1"
+    try:
+        start[: start.rfind(b"\n")].decode()
+    except UnicodeDecodeError:
+        return "gb18030"
+    return "utf-8-sig"
 
 
 def load(path: str, mark: str, skip: int = 0, names: Sequence[str] = (), comma: bool = False, limit: int = 0) -> Table:

@@ -37,6 +37,7 @@ class Want(msgspec.Struct, frozen=True):
     filters: tuple[Filter, ...] = ()
     count: int = 3
     largest: bool = True
+    extremes: bool = False
 
 
 @functools.cache
@@ -154,7 +155,7 @@ def _meant(ops: list[Op], used: list[str], columns: dict[str, str]) -> list[Op]:
     return [op for op in ops if op != "distinct" or "groups" not in ops or not numbers]
 
 
-def _extent(clause: str) -> tuple[int, bool]:
+def _extent(clause: str) -> tuple[int, bool, bool]:
     hit = words()["count"].search(clause)
     count = int(hit[1] or hit[2]) if hit else 3
-    return max(1, min(count, 20)), not words()["least"].search(clause)
+    return max(1, min(count, 20)), not words()["least"].search(clause), bool(words()["extremes"].search(clause))

@@ -118,12 +118,11 @@ class Words:
         return [self.say(form, one) for one in records(found) for form in forms]
 
     def _groups(self, found: object, want: Want, query: str) -> list[str]:
-        extremes = re.search(r"max|min|highest|lowest|peak|最高|最低|最大值|最小值", query, re.IGNORECASE)
         lines = []
         for one in records(found):
             lines.append(self.say("mentions" if one.get("several") else "sizes", one) + self._ranking(one["sizes"]))
             for value in records(one.get("values")):
-                for way in ("total", "mean", "max", "min") if extremes else ("total", "mean"):
+                for way in (way for way in ("total", "mean", "max", "min") if way in value):
                     lines.append(self.say(way, value, by=one["by"]) + self._ranking(value[way]))
         return lines
 
@@ -192,7 +191,7 @@ class Words:
             lines.append(
                 self.say("named", one, order=self.names(f"{code}{name} {count}" for code, name, count in order))
             )
-        for one in records(found.get("joined")):
+        for one in (one for one in records(found.get("joined")) if one["groups"]):
             lines += [
                 self.say("joined", one),
                 *("  " + line for line in self._groups(one["groups"], Want("groups"), "")),
