@@ -10,7 +10,20 @@ basic := {"calculator", "search", "text_processor"}
 languages := {"javascript", "python"}
 
 # A scan for names is no wall (one getattr steps around it): the sandbox carries the weight, this says no early.
-forbidden := {"ctypes", "os.exec", "os.fork", "os.popen", "os.spawn", "os.system", "pty", "socket", "subprocess"}
+forbidden := {
+	"ctypes",
+	"multiprocessing",
+	"os.exec",
+	"os.fork",
+	"os.kill",
+	"os.popen",
+	"os.posix_spawn",
+	"os.spawn",
+	"os.system",
+	"pty",
+	"socket",
+	"subprocess",
+}
 
 member if {
 	input.user.authenticated == true
@@ -80,6 +93,11 @@ reasons contains "running code needs the permission code_execution" if {
 
 reasons contains sprintf("code in %s may not be run", [input.code.language]) if {
 	not input.code.language in languages
+}
+
+reasons contains "nothing is known of the code" if {
+	input.tool.group == "code"
+	not input.code.language
 }
 
 reasons contains sprintf("the code uses %s", [flag]) if some flag in flagged

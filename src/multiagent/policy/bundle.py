@@ -14,6 +14,7 @@ from multiagent.core.canonical import digest
 from multiagent.core.errors import PolicyBroken
 from multiagent.policy.facts import ENTRIES
 from multiagent.policy.source import Module, read_module
+from multiagent.policy.testcases import prepare
 
 _CHECKS: Final = 1
 """Counts up whenever the checks below change, so that verdicts of older checks are not believed."""
@@ -46,7 +47,7 @@ def read_bundle(directory: Path) -> Bundle:
         raise PolicyBroken(f"the policy bundle in {directory} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise PolicyBroken(f"the policy bundle in {directory} is not UTF-8 text") from error
-    modules = [read_module(name, source) for name, source in sources]
+    modules = [prepare(read_module(name, source)) for name, source in sources]
     return Bundle(
         digest("multiagent.policy.bundle.v1", sources),
         tuple(module for module in modules if not module.name.endswith("_test.rego")),

@@ -25,60 +25,56 @@ _VALUE_FOLLOWS: Final = frozenset(
 
 
 class Token(msgspec.Struct, frozen=True):
-    """One token and the line (from 1) it is on."""
+    """One token, the line (from 1) it is on, and where it begins in the source."""
 
     kind: str
     text: str
     line: int
+    at: int
+
+    @property
+    def end(self) -> int:
+        """Where the source goes on after it."""
+        return self.at + len(self.text)
+
+
+class Test(msgspec.Struct, frozen=True):
+    """A test rule, and the rule that gives its input (empty: it has none)."""
+
+    rule: str
+    input_rule: str = ""
 
 
 class Module(msgspec.Struct, frozen=True):
-    """One file of a bundle: its package (``multiagent.tools``) and the names of its test rules."""
+    """One file of a bundle, its package (``multiagent.tools``), and the tests in it."""
 
     name: str
     source: str
     package: str
-    tests: tuple[str, ...]
+    tests: tuple[Test, ...] = ()
 
 
 def read_module(name: str, source: str) -> Module:
     """Return what the file says of itself; PolicyBroken where it may not be part of a bundle."""
     if "\0" in source:
         raise PolicyBroken(f"{name}: holds a zero character; the engine would stop reading there")
-    tokens = list(_tokens(source))
+    tokens = list(read_tokens(source))
     _refuse_outside(name, tokens)
     _refuse_old_bodies(name, tokens)
-    _refuse_whole_input(name, tokens)
-    heads = list(_heads(tokens))
-    if not heads or heads[0][0].text != "package":
+    first = [token.text for token in tokens if token.line == tokens[0].line]
+    if first[:1] != ["package"]:
         raise PolicyBroken(f"{name}: does not begin with its package")
-    package = "".join(token.text for token in heads[0][1:])
-    tests = dict.fromkeys(line[0].text for line in heads if line[0].kind == "name" and line[0].text.startswith("test_"))
-    return Module(name, source, package, tuple(tests))
+    return Module(name, source, "".join(first[1:]))
 
 
-def _tokens(source: str) -> Iterator[Token]:
+def read_tokens(source: str) -> Iterator[Token]:
+    """Yield the tokens, spaces and comments left out."""
     line = 1
     for hit in _TOKEN.finditer(source):
         kind = hit.lastgroup or "mark"
         if kind not in {"space", "comment"}:
-            yield Token(kind, hit.group(), line)
+            yield Token(kind, hit.group(), line, hit.start())
         line += hit.group().count("\n")
-
-
-def _heads(tokens: list[Token]) -> Iterator[list[Token]]:
-    """Yield the tokens of each line that begins outside all brackets."""
-    depth = 0
-    line: list[Token] = []
-    for token in tokens:
-        if line and token.line != line[0].line and depth == 0:
-            yield line
-            line = []
-        if depth == 0:
-            line.append(token)
-        depth += (token.text in {"{", "[", "("}) - (token.text in {"}", "]", ")"})
-    if line:
-        yield line
 
 
 def _refuse_outside(name: str, tokens: list[Token]) -> None:
@@ -116,13 +112,3 @@ def _refuse_old_bodies(name: str, tokens: list[Token]) -> None:
             raise PolicyBroken(f"{name}:{token.line}: a rule's body needs `if` before it (Rego v1)")
         if token.kind == "mark":
             depth += (token.text in "{[(") - (token.text in "}])")
-
-
-def _refuse_whole_input(name: str, tokens: list[Token]) -> None:
-    """Refuse ``with input as …``: the engine aborts on it where the rule asked uses another rule."""
-    for first, second, third in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        if (first.text, second.text, third.text) == ("with", "input", "as"):
-            raise PolicyBroken(
-                f"{name}:{first.line}: the engine cannot replace the whole input; write its parts, one by one:"
-                " `with input.user as … with input.tool as …`"
-            )

@@ -1,7 +1,6 @@
 """The checks a bundle must pass, in a process of their own that ``policy.bundle`` starts, bundle on its input."""
 
 import sys
-from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -41,28 +40,31 @@ def probe(program: Program) -> None:
 
 def run_tests(bundle: Bundle) -> int:
     """Run every ``test_`` rule; return how many there are. PolicyBroken names those that are not true."""
-    entries = list(_entries(bundle.tests))
-    if not entries:
+    tests = [
+        (_entry(module, test.rule), _entry(module, test.input_rule)) for module in bundle.tests for test in module.tests
+    ]
+    if not tests:
         raise PolicyBroken("it has no tests (rules named test_… in files *_test.rego); untested rules may not decide")
-    program = Program((*bundle.rules, *bundle.tests), entries)
+    program = Program((*bundle.rules, *bundle.tests), [entry for test in tests for entry in test if entry])
     program.refuse_unknown_calls()
-    failed = [entry for entry in entries if not _passes(program, entry)]
+    failed = [f"{rule} ({why})" for rule, given in tests if (why := _fails(program, rule, given))]
     if failed:
-        raise PolicyBroken(f"{len(failed)} of its {len(entries)} tests fail: {', '.join(failed[:5])}")
-    return len(entries)
+        raise PolicyBroken(f"{len(failed)} of its {len(tests)} tests fail: {', '.join(failed[:5])}")
+    return len(tests)
 
 
-def _entries(modules: Iterable[Module]) -> Iterator[str]:
-    for module in modules:
-        for test in module.tests:
-            yield f"{module.package.replace('.', '/')}/{test}"
+def _entry(module: Module, rule: str) -> str:
+    return f"{module.package.replace('.', '/')}/{rule}" if rule else ""
 
 
-def _passes(program: Program, entry: str) -> bool:
+def _fails(program: Program, rule: str, given: str) -> str:
+    """Return why a test fails, empty where it passes."""
     try:
-        return program.ask(entry, {}) == b"true"
-    except PolicyDenied:
-        return False
+        document = msgspec.json.decode(program.ask(given, {})) if given else {}
+        answer = program.ask(rule, document)
+    except PolicyDenied as error:
+        return error.message
+    return "" if answer == b"true" else f"it is {answer[:80].decode('utf-8', 'replace')}"
 
 
 def main() -> int:
