@@ -93,6 +93,25 @@ class CommandRow(msgspec.Struct, frozen=True):
     time: int
 
 
+class SessionRow(msgspec.Struct, frozen=True):
+    """One row of ``sessions``."""
+
+    id: str
+    user: str
+    token_budget: int
+    tokens_used: int
+    created: int
+    expires: int | None
+
+
+class LogRow(msgspec.Struct, frozen=True):
+    """An event's place in the order of all tasks' events. Positions rise; they may skip those of other tenants."""
+
+    position: int
+    task: str
+    seq: int
+
+
 class Completion(msgspec.Struct, frozen=True):
     """A stored answer and the hash of the request it answers."""
 
@@ -159,6 +178,17 @@ class Reader(Protocol):
 
     async def bill(self, tenant: str, task: str) -> Bill:
         """Return the sum of a task's usage lines and lost reservations."""
+        ...
+
+    async def session(self, tenant: str, session: str) -> SessionRow | None:
+        """Return a session by id."""
+        ...
+
+    async def log(self, tenant: str, after: int = 0, limit: int = 1000) -> tuple[LogRow, ...]:
+        """Return events of all tasks in the order they were committed, positions over ``after``.
+
+        An event may get its place some time after its commit, never before one that is already there.
+        """
         ...
 
     async def approval_state(self, tenant: str, approval: str) -> str | None:

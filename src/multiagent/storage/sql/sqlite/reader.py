@@ -21,7 +21,7 @@ from multiagent.core.messages import Message
 from multiagent.core.outcome import Failure, Outcome, Patch
 from multiagent.core.task import TaskStatus
 from multiagent.core.usage import Bill, Usage
-from multiagent.storage.sql.base import AgentRow, CommandRow, Completion, TaskRow
+from multiagent.storage.sql.base import AgentRow, CommandRow, Completion, LogRow, SessionRow, TaskRow
 from multiagent.storage.sql.ops import StoredResult
 from multiagent.storage.sql.sqlite.budgets import scope_state
 from multiagent.storage.sql.sqlite.connect import open_readonly
@@ -189,6 +189,18 @@ class SqliteReader:
         used, lost, tools = (tuple(map(whole, row)) for row in await self._read(read))
         return Bill(Usage(*used[:5]), used[5], used[6], lost[0], lost[1], used[7], tools[0])
 
+    async def session(self, tenant: str, session: str) -> SessionRow | None:
+        """See ``Reader.session``."""
+        sql = "SELECT id, user_id, token_budget, tokens_used, created_at, expires_at FROM sessions"
+        rows = self._few(f"{sql} WHERE tenant_id = ? AND id = ?", (tenant, session))
+        return _session(rows[0]) if rows else None
+
+    async def log(self, tenant: str, after: int = 0, limit: int = 1000) -> tuple[LogRow, ...]:
+        """See ``Reader.log``."""
+        sql = "SELECT position, task, seq FROM log WHERE tenant_id = ? AND position > ? ORDER BY position LIMIT ?"
+        rows = await self._rows(sql, (tenant, after, limit))
+        return tuple(LogRow(whole(row[0]), text(row[1]), whole(row[2])) for row in rows)
+
     async def approval_state(self, tenant: str, approval: str) -> str | None:
         """See ``Reader.approval_state``."""
         rows = self._few("SELECT state FROM approvals WHERE tenant_id = ? AND id = ?", (tenant, approval))
@@ -263,6 +275,11 @@ def _agent(row: Row) -> AgentRow:
         execution_ms=whole(row[9]),
         tool_calls=whole(row[10]),
     )
+
+
+def _session(row: Row) -> SessionRow:
+    expires = None if row[5] is None else whole(row[5])
+    return SessionRow(text(row[0]), text(row[1]), whole(row[2]), whole(row[3]), whole(row[4]), expires)
 
 
 def _usage(value: Value) -> Usage:

@@ -1,0 +1,20 @@
+"""The suites of relational storage over SQLite, both ways of syncing."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from multiagent.storage.factory import open_storage
+from multiagent.testing.clock import ManualClock
+from multiagent.testing.ids import CountedIds
+from multiagent.testing.suites.sql import EventSuite, Sql, TaskSuite
+from multiagent.testing.suites.sql_budgets import BudgetSuite
+from multiagent.testing.suites.sql_steps import CallSuite, StepSuite
+
+
+class TestSqlite(TaskSuite, EventSuite, StepSuite, CallSuite, BudgetSuite):
+    @pytest.fixture
+    async def sql(self, tmp_path: Path) -> AsyncIterator[Sql]:
+        async with open_storage(tmp_path, clock=ManualClock(), ids=CountedIds(), synchronous="NORMAL") as storage:
+            yield Sql(storage.writer, storage.reader)
