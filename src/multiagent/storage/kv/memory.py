@@ -1,5 +1,6 @@
-"""Short-lived keys in this process: least recently used first out, each with its time to live."""
+"""Short-lived keys in this process: the dead make room first, then the least recently used."""
 
+import heapq
 from collections import OrderedDict
 from typing import Final
 
@@ -15,6 +16,8 @@ class MemoryKeyValue:
         self._clock = clock
         self._most = most
         self._kept: OrderedDict[str, tuple[float, bytes | int]] = OrderedDict()
+        self._ends: list[tuple[float, str]] = []
+        """A heap of when keys end; also of keys that were replaced since, which are passed over."""
 
     async def get(self, key: str) -> bytes | None:
         """See ``KeyValue.get``; a counter reads as its decimal digits."""
@@ -39,7 +42,8 @@ class MemoryKeyValue:
             self._keep(key, self._clock.monotonic() + ttl_s, amount)
             return amount
         total = int(value) + amount
-        self._keep(key, self._kept[key][0], total)
+        self._kept[key] = (self._kept[key][0], total)
+        self._kept.move_to_end(key)
         return total
 
     def _live(self, key: str) -> bytes | int | None:
@@ -54,5 +58,17 @@ class MemoryKeyValue:
     def _keep(self, key: str, until: float, value: bytes | int) -> None:
         self._kept[key] = (until, value)
         self._kept.move_to_end(key)
+        heapq.heappush(self._ends, (until, key))
+        if len(self._kept) > self._most:
+            self._bury()
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
+        if len(self._ends) > 2 * self._most:
+            self._ends = [(kept[0], name) for name, kept in self._kept.items()]
+            heapq.heapify(self._ends)
+
+    def _bury(self) -> None:
+        now = self._clock.monotonic()
+        while self._ends and self._ends[0][0] <= now:
+            _, key = heapq.heappop(self._ends)
+            self._live(key)
