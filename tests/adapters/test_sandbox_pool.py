@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -47,6 +49,15 @@ def kill(pid: int) -> None:
     """Kill a process and wait until it is dead, without reaping it."""
     os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs, dead ones that nobody has reaped left out."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return is_running(pid) and (not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z")
+    except FileNotFoundError:
+        return False
 
 
 async def until_busy(sandbox: PooledSandbox, count: int = 1) -> set[Worker]:
@@ -152,6 +163,39 @@ async def test_a_worker_ends_with_its_parent(sandbox_cache: Path) -> None:  # no
     worker._writer.close()
     assert await asyncio.to_thread(worker._process.wait, GUARD_S) == 0
     await worker.close()
+
+
+ORPHAN = """
+import asyncio, sys
+from pathlib import Path
+from multiagent.sandbox import artifact
+from multiagent.sandbox.base import RunRequest
+from multiagent.sandbox.pooled import PooledSandbox
+
+async def main():
+    async with PooledSandbox(lambda: artifact.require(Path(sys.argv[1])), size=1, spare=0) as sandbox:
+        run = asyncio.ensure_future(sandbox.run(RunRequest("while True: pass")))
+        while not sandbox.pool.leased:
+            await asyncio.sleep(0)
+        (worker,) = sandbox.pool.leased
+        print(worker.pid, flush=True)
+        await run
+
+asyncio.run(main())
+"""
+
+
+def test_a_busy_worker_ends_soon_after_its_parent_was_killed(sandbox_cache: Path) -> None:  # noqa: F811 - as above
+    """Nothing is left running by a kill that gives nobody time to clean up."""
+    parent = subprocess.Popen([sys.executable, "-c", ORPHAN, str(sandbox_cache)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate(timeout=GUARD_S)
+    end = time.monotonic() + GUARD_S
+    while is_alive(pid):
+        assert time.monotonic() < end
+        os.sched_yield()
 
 
 async def test_says_what_to_do_when_the_runtime_is_not_built(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """The sandbox adapter: checks a request, leases a worker, watches it, and judges what it says."""
 
 import asyncio
+import contextlib
 import os
 import posixpath
+import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +24,8 @@ from multiagent.sandbox.quota import Quota
 from multiagent.sandbox.verdict import disk_message, judge
 
 FILES = "/files"
+FOLDER_PREFIX = "multiagent-run-"
+LEFT_S = 24 * 3600.0
 # How long after its deadline a worker may still answer by itself before it is killed.
 GRACE_S = 0.15
 LANGUAGES = ("python",)
@@ -67,7 +72,9 @@ class PooledSandbox:
     def pool(self) -> Pool:
         """The pool, made on first use; raises SandboxUnbuilt."""
         if self._pool is None:
-            self._pool = Pool(self._artifact(), size=self._size, spare=self._spare, max_waiting=self._max_waiting)
+            artifact = self._artifact()
+            sweep(Path(tempfile.gettempdir()), time.time())
+            self._pool = Pool(artifact, size=self._size, spare=self._spare, max_waiting=self._max_waiting)
         return self._pool
 
     def warm(self) -> None:
@@ -89,6 +96,15 @@ class PooledSandbox:
             finally:
                 pool.release(worker, healthy=healthy)
         return judge(reply, request.limits)
+
+
+def sweep(folder: Path, now: float) -> None:
+    """Remove the files of runs that were killed together with their process, once they are a day old."""
+    for left in folder.glob(f"{FOLDER_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            info = left.lstat()
+            if info.st_uid == os.geteuid() and now - info.st_mtime > LEFT_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def check(request: RunRequest) -> None:
@@ -193,7 +209,7 @@ async def _files_of(request: RunRequest) -> AsyncIterator[str | None]:
     if not request.files:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="multiagent-run-") as folder:
+    with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as folder:
         await asyncio.to_thread(_write_all, folder, request.files)
         yield folder
 

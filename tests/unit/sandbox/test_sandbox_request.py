@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from multiagent.core.errors import InvalidInput, SandboxDenied
 from multiagent.sandbox import frames
 from multiagent.sandbox.base import Grant, Limits, RunRequest
 from multiagent.sandbox.frames import Job
-from multiagent.sandbox.pooled import FILES, check, job_of
+from multiagent.sandbox.pooled import FILES, FOLDER_PREFIX, LEFT_S, check, job_of, sweep
 from multiagent.sandbox.quota import ENTRY_BYTES, Quota, folder_size
 
 
@@ -83,6 +84,14 @@ def test_a_folder_s_size_counts_files_folders_and_links_but_follows_none(tmp_pat
     (tmp_path / "loop").symlink_to(".")
     link = (tmp_path / "loop").lstat().st_size
     assert folder_size([str(tmp_path)]) == 4 * ENTRY_BYTES + 1500 + link
+
+
+def test_the_files_of_killed_runs_are_swept_after_a_day(tmp_path: Path) -> None:
+    for name, age in ((f"{FOLDER_PREFIX}old", LEFT_S + 60), (f"{FOLDER_PREFIX}fresh", 60), ("other", LEFT_S + 60)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    sweep(tmp_path, 1e9)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{FOLDER_PREFIX}fresh", "other"}
 
 
 def test_a_folder_that_is_gone_has_no_size(tmp_path: Path) -> None:

@@ -55,10 +55,9 @@ def test_an_envelope_with_other_fields_is_thrown_away(fields: dict[str, object])
         judge(reply, LIMITS)
 
 
-@pytest.mark.parametrize("depth", [2_000, 200_000])
-def test_a_deeply_nested_value_is_a_protocol_error(depth: int) -> None:
+def test_a_value_nested_beyond_reason_is_a_protocol_error() -> None:
     with pytest.raises(SandboxProtocol):
-        judge(Reply(Status.DONE, envelope("[" * depth + "]" * depth)), LIMITS)
+        judge(Reply(Status.DONE, envelope("[" * 200_000 + "]" * 200_000)), LIMITS)
 
 
 def test_bytes_that_are_not_text_are_shown_as_such() -> None:
