@@ -1,3 +1,8 @@
 """The plugins of the whole test run."""
 
-pytest_plugins = ["tests.guard.plugin", "tests.spec.plugin", "multiagent.testing.sandbox_fixture"]
+pytest_plugins = [
+    "tests.guard.plugin",
+    "tests.spec.plugin",
+    "multiagent.testing.sandbox_fixture",
+    "multiagent.testing.replayed",
+]

@@ -1,0 +1,160 @@
+"""An engine on a bench: steps whose code a test writes, a clock it moves, and restarts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from multiagent.core.events import Event
+from multiagent.engines.base import RunResult, Step, StepInfo, Workflow
+from multiagent.engines.factory import EngineParts
+from multiagent.storage.factory import Storage, open_storage
+from multiagent.storage.sql.base import TaskRow
+from multiagent.testing.clock import ManualClock
+from multiagent.testing.ids import CountedIds
+from multiagent.testing.replayed import RecordedEngine, Register, recorded_engine
+from multiagent.testing.workflows import LIMITED, TIDY, WORK, WORKFLOWS, Job
+
+TENANT: Final = "tenant"
+GUARD: Final = 20.0
+"""Seconds after which a wait of a test is a deadlock."""
+
+Code = Callable[[StepInfo, Job], Awaitable[Job]]
+
+
+class Bench:
+    """The engine under test. ``code`` maps step keys (or ``*``) to what they do; by default they add one."""
+
+    def __init__(self, home: Path, register: Register) -> None:
+        self._home = home
+        self._register = register
+        self._stack = AsyncExitStack()
+        self._workflows: Sequence[Workflow[Any, Any]] = WORKFLOWS
+        self._ids = CountedIds()
+        self._tasks = 0
+        self.clock = ManualClock()
+        self.code: dict[str, Code] = {}
+        self.ran: list[tuple[str, int]] = []
+        self.storage: Storage
+        self.engine: RecordedEngine
+
+    async def open(self, workflows: Sequence[Workflow[Any, Any]] = WORKFLOWS) -> None:
+        """Open storage and engine on the home."""
+        self.storage = await self._stack.enter_async_context(
+            open_storage(self._home, clock=self.clock, ids=self._ids, synchronous="NORMAL")
+        )
+        parts = EngineParts(self.storage.writer, self.storage.reader, self.storage.objects, self.clock, self._ids)
+        steps = [Step(definition, self._run) for definition in (WORK, TIDY, LIMITED)]
+        self.engine = await self._stack.enter_async_context(
+            recorded_engine(self._register, self._home, parts, workflows, steps)
+        )
+
+    async def close(self) -> None:
+        """End as a process ends in good order."""
+        await self._stack.aclose()
+
+    async def restart(self, workflows: Sequence[Workflow[Any, Any]] = WORKFLOWS) -> tuple[str, ...]:
+        """End, begin again, and go on with what was under way; return those tasks' ids."""
+        await self.close()
+        self._stack = AsyncExitStack()
+        await self.open(workflows)
+        return await self.engine.recover()
+
+    async def _run(self, info: StepInfo, job: Job) -> Job:
+        self.ran.append((info.key, info.attempt))
+        code = self.code.get(info.key) or self.code.get("*")
+        return Job(job.value + 1) if code is None else await code(info, job)
+
+    async def start(self, workflow: Workflow[Any, Any], value: int = 0, text: str = "") -> str:
+        """Start a run; return its task's id."""
+        self._tasks += 1
+        task = f"task-{self._tasks}"
+        await self.engine.start(TENANT, task, workflow.name, msgspec.json.encode(Job(value, text)))
+        return task
+
+    async def result(self, task: str) -> RunResult:
+        """Wait for a run's end."""
+        async with asyncio.timeout(GUARD):
+            return await self.engine.result(TENANT, task)
+
+    async def value(self, task: str) -> Job:
+        """Wait for a run to complete; return its output."""
+        done = await self.result(task)
+        assert done.status == "completed", done
+        return msgspec.json.decode(done.value, type=Job)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Let everything run until a condition holds."""
+        async with asyncio.timeout(GUARD):
+            while not condition():  # noqa: ASYNC110 — turns of the loop, not of the clock
+                await asyncio.sleep(0)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Move the clock on once somebody sleeps by it."""
+        await self.until(lambda: self.clock.sleepers > 0)
+        self.clock.advance(seconds)
+
+    async def drive(self, work: "asyncio.Task[Any]", seconds: float) -> None:
+        """Move the clock on in small steps, whenever somebody sleeps by it, until the work is done."""
+        async with asyncio.timeout(GUARD):
+            while not work.done():
+                await asyncio.sleep(0)
+                if self.clock.sleepers:
+                    self.clock.advance(seconds)
+
+    async def row_when(self, task: str, condition: Callable[[TaskRow], bool]) -> TaskRow:
+        """Return a task's row once it fits a condition."""
+        async with asyncio.timeout(GUARD):
+            while True:
+                row = await self.storage.reader.task(TENANT, task)
+                if row is not None and condition(row):
+                    return row
+                await asyncio.sleep(0)
+
+    async def events(self, task: str) -> tuple[Event, ...]:
+        """Return a task's events."""
+        return await self.storage.reader.events(TENANT, task)
+
+    def runs_of(self, key: str) -> int:
+        """How often a step's code was begun."""
+        return sum(ran == key for ran, _ in self.ran)
+
+
+@asynccontextmanager
+async def open_bench(home: Path, register: Register) -> AsyncIterator[Bench]:
+    """Open a bench on a home."""
+    bench = Bench(home, register)
+    await bench.open()
+    try:
+        yield bench
+    finally:
+        await bench.close()
+
+
+class Gate:
+    """Step code that waits until it is let through; ``waiting`` counts those at the gate."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self.waiting = 0
+        self.cancelled = 0
+
+    async def __call__(self, info: StepInfo, job: Job) -> Job:
+        """Wait, then add one."""
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(GUARD):
+                await self._open.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.waiting -= 1
+        return Job(job.value + 1)
+
+    def open(self) -> None:
+        """Let everyone through, now and later."""
+        self._open.set()

@@ -1,0 +1,246 @@
+"""A pytest plugin: every run that the tests start is replayed at the end, in another process with another hash seed.
+
+Tests open engines by ``recorded_engine``, or hand a finished home's runs to ``Register.record``. The summary prints
+``replay: started = N, replayed = M, excluded = K (names)``; a session whose numbers differ fails.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from multiagent.core.outcome import Failure, Outcome
+from multiagent.engines.attempt import stored_value
+from multiagent.engines.base import RecoveringEngine, RunResult, Step, Workflow
+from multiagent.engines.factory import EngineParts, open_engine
+from multiagent.engines.replay import Start
+from multiagent.storage.objects.base import Objects
+from multiagent.storage.sql.base import Reader
+from multiagent.testing.replayer import Recording, Verdict
+
+SECONDS: Final = 300
+
+
+class Tally(msgspec.Struct):
+    """What a session, or one of its workers, started and replayed."""
+
+    started: int = 0
+    replayed: int = 0
+    excluded: list[str] = []
+    drifted: list[str] = []
+
+    def add(self, other: "Tally") -> None:
+        """Take a worker's numbers in."""
+        self.started += other.started
+        self.replayed += other.replayed
+        self.excluded += other.excluded
+        self.drifted += other.drifted
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything started was replayed or excluded by name."""
+        return self.started == self.replayed + len(self.excluded) and not self.drifted
+
+    def line(self) -> str:
+        """The summary's line."""
+        names = f" ({', '.join(self.excluded)})" if self.excluded else ""
+        return f"replay: started = {self.started}, replayed = {self.replayed}, excluded = {len(self.excluded)}{names}"
+
+
+class Register:
+    """The runs of a session: each started one is recorded, or excluded with a reason."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._started: dict[tuple[str, str], str] = {}
+        self._excluded: dict[tuple[str, str], str] = {}
+
+    def start(self, home: str, task: str) -> None:
+        """Note that a run was started; ``home`` tells apart equal ids in several databases."""
+        self._started.setdefault((home, task), "")
+
+    def exclude(self, home: str, task: str, reason: str) -> None:
+        """Leave a run out of the replay, by name: it was made to drift, or to be unreadable."""
+        self.start(home, task)
+        self._excluded[home, task] = reason
+
+    async def record(
+        self, home: str, task: str, reader: Reader, objects: Objects, workflow: Workflow[Any, Any], tenant: str
+    ) -> None:
+        """Keep what replays a run; a later call for the same run, after a restart, replaces it."""
+        self.start(home, task)
+        row = await reader.task(tenant, task)
+        if row is None:
+            return
+        values: dict[str, bytes] = {}
+        failures: dict[str, Failure] = {}
+        for key, found in (await reader.results(tenant, task)).items():
+            value = await stored_value(objects, tenant, found)
+            if isinstance(value, Failure):
+                failures[key] = value
+            else:
+                values[key] = value
+        recording = Recording(
+            module_of(workflow), workflow.name, Start(task, row.input, row.created),
+            await reader.journal(tenant, task), values, failures,
+        )  # fmt: skip
+        number = list(self._started).index((home, task))
+        (self._folder / f"{number:06}.json").write_bytes(msgspec.json.encode(recording))
+
+    def replay(self) -> Tally:
+        """Replay what was recorded, in another process."""
+        for place, run in enumerate(self._started):
+            if run in self._excluded:
+                (self._folder / f"{place:06}.json").unlink(missing_ok=True)
+        verdict = replay_elsewhere(self._folder) if self._started else Verdict(0, ())
+        names = [f"{task}: {reason}" for (_, task), reason in self._excluded.items()]
+        return Tally(len(self._started), verdict.replayed, names, list(verdict.drifted))
+
+
+def module_of(workflow: Workflow[Any, Any]) -> str:
+    """Return the module that a workflow's function stands in."""
+    return str(getattr(workflow.run, "__module__", ""))
+
+
+def replay_elsewhere(folder: Path, *, path: Sequence[str] = ()) -> Verdict:
+    """Replay a folder of recordings in another process with another hash seed; ``path`` goes before its own."""
+    seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join([*path, *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-m", "multiagent.testing.replayer", str(folder)],
+        env=environment, capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        return Verdict(0, (f"the replaying process failed: {done.stderr[-2000:]}",))
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Verdict)
+
+
+class RecordedEngine:
+    """An engine whose runs are registered."""
+
+    def __init__(self, engine: RecoveringEngine, home: str, register: Register) -> None:
+        self._engine = engine
+        self._home = home
+        self._register = register
+        self.seen: dict[tuple[str, str], str] = {}
+
+    async def start(self, tenant: str, task: str, workflow: str, input: bytes) -> None:  # noqa: A002 — the port's name
+        """See ``Engine.start``."""
+        await self._engine.start(tenant, task, workflow, input)
+        self._register.start(self._home, task)
+        self.seen[tenant, task] = workflow
+
+    def exclude(self, task: str, reason: str) -> None:
+        """Leave a run out of the replay, by name."""
+        self._register.exclude(self._home, task, reason)
+
+    async def result(self, tenant: str, task: str) -> RunResult:
+        """See ``Engine.result``."""
+        return await self._engine.result(tenant, task)
+
+    async def signal(self, tenant: str, task: str, name: str, value: bytes, id: str) -> None:  # noqa: A002 — the port's
+        """See ``Engine.signal``."""
+        await self._engine.signal(tenant, task, name, value, id)
+
+    async def query(self, tenant: str, task: str, name: str) -> bytes:
+        """See ``Engine.query``."""
+        return await self._engine.query(tenant, task, name)
+
+    async def cancel(self, tenant: str, task: str, reason: str) -> None:
+        """See ``Engine.cancel``."""
+        await self._engine.cancel(tenant, task, reason)
+
+    async def history(self, tenant: str, task: str) -> tuple[Outcome, ...]:
+        """See ``Engine.history``."""
+        return await self._engine.history(tenant, task)
+
+    async def replay(self, tenant: str, task: str) -> RunResult:
+        """See ``Engine.replay``."""
+        return await self._engine.replay(tenant, task)
+
+    async def recover(self) -> tuple[str, ...]:
+        """See ``RecoveringEngine.recover``."""
+        return await self._engine.recover()
+
+
+@asynccontextmanager
+async def recorded_engine(
+    register: Register,
+    home: Path,
+    parts: EngineParts,
+    workflows: Sequence[Workflow[Any, Any]],
+    steps: Sequence[Step[Any, Any]],
+) -> AsyncIterator[RecordedEngine]:
+    """Open the embedded engine; at the end keep every run that was started through it."""
+    by_name = {workflow.name: workflow for workflow in workflows}
+    async with open_engine(home, parts, workflows, steps) as engine:
+        recorded = RecordedEngine(engine, str(home), register)
+        yield recorded
+    for (tenant, task), name in recorded.seen.items():
+        await register.record(str(home), task, parts.reader, parts.objects, by_name[name], tenant)
+
+
+_FOLDER = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+_REGISTER = pytest.StashKey[Register]()
+_TALLY = pytest.StashKey[Tally]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start a register in each process of the session."""
+    folder = tempfile.TemporaryDirectory(prefix="replayed-")
+    config.stash[_FOLDER] = folder
+    config.stash[_REGISTER] = Register(Path(folder.name))
+    config.stash[_TALLY] = Tally()
+
+
+@pytest.fixture(scope="session")
+def register(pytestconfig: pytest.Config) -> Register:
+    """Where tests note the runs they start."""
+    return pytestconfig.stash[_REGISTER]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Replay this process's runs; a worker tells the controller, who fails an incomplete session."""
+    config = session.config
+    tally = config.stash[_TALLY]
+    tally.add(config.stash[_REGISTER].replay())
+    worker = getattr(config, "workeroutput", None)
+    if worker is not None:
+        worker["replayed"] = msgspec.json.encode(tally).decode()
+    elif not tally.complete and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """Take a worker's numbers in."""
+    told = getattr(node, "workeroutput", {}).get("replayed")
+    config = getattr(node, "config", None)
+    if told is not None and isinstance(config, pytest.Config):
+        config.stash[_TALLY].add(msgspec.json.decode(told, type=Tally))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the line, and what drifted."""
+    tally = config.stash[_TALLY]
+    if not tally.started:
+        return
+    if not tally.complete:
+        terminalreporter.section("runs that do not replay", red=True)
+        for reason in tally.drifted:
+            terminalreporter.write_line(reason)
+    terminalreporter.write_line(tally.line())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the recordings."""
+    if _FOLDER in config.stash:
+        config.stash[_FOLDER].cleanup()

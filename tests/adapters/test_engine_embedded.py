@@ -1,0 +1,37 @@
+"""The embedded engine keeps what every engine promises."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from multiagent.testing.bench import Bench, open_bench
+from multiagent.testing.replayed import Register
+from multiagent.testing.suites.engine import EngineFacts, EngineFailures, EngineRuns
+from multiagent.testing.suites.engine_steering import EngineSteering, EngineTime
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, register: Register) -> AsyncIterator[Bench]:
+    async with open_bench(tmp_path, register) as opened:
+        yield opened
+
+
+class TestRuns(EngineRuns):
+    pass
+
+
+class TestFailures(EngineFailures):
+    pass
+
+
+class TestTime(EngineTime):
+    pass
+
+
+class TestSteering(EngineSteering):
+    pass
+
+
+class TestFacts(EngineFacts):
+    pass
