@@ -15,6 +15,8 @@ Op = Literal[
 ]  # fmt: skip
 CLEAR: Final = frozenset[Op](("missing", "correlate", "outliers", "trend", "duplicates"))
 """Operations whose words mean nothing else."""
+USUAL: Final[tuple[Op, ...]] = ("profile", "groups", "correlate", "outliers", "trend")
+"""A report."""
 SIGNS: Final = (">=", "<=", ">", "<", "!=", "=")
 TEXTS: Final = frozenset(("text", "bool"))
 QUOTES: Final = r"[\"'`“‘「『”’」』]?"
@@ -134,21 +136,33 @@ def wants(query: str, columns: dict[str, str]) -> list[Want]:
         ops = operations(clause)
         whole = own or CLEAR.intersection(ops) or len(named) > 3
         used = list(dict.fromkeys(own if whole else named))
-        by = [named[int(at)] for at in words()["by"].findall(clause)]
+        by = [named[int(at)] for at in words()["by"].findall(clause) if len(used) > 1]
         by += [one for one in used if columns[one] in TEXTS]
-        for op in _meant(ops, used, columns):
+        vague = not used and not ops_clear(ops, clause)
+        for op in USUAL if vague else _meant(ops or list(USUAL), used, columns):
             found.append(Want(op, tuple(used), tuple(dict.fromkeys(by)), tuple(conditions), *_extent(clause)))
     if conditions and not found:
         found.append(Want("profile", filters=tuple(conditions)))
     return list(dict.fromkeys(found))
 
 
+def ops_clear(ops: list[Op], clause: str) -> bool:
+    """Whether a clause that names no column says clearly what it is after."""
+    return (
+        bool(CLEAR.intersection(ops))
+        or "profile" in ops
+        or ("groups" in ops and bool(words()["strong"].search(clause)))
+    )
+
+
 def _meant(ops: list[Op], used: list[str], columns: dict[str, str]) -> list[Op]:
     """Return the operations left after the clear ones push out those that only share their words."""
+    if set(ops) >= set(USUAL):
+        return ops
     clear = [op for op in ops if op in CLEAR]
     texts = any(columns[one] in TEXTS for one in used)
     if clear:
-        return clear + (["groups"] if texts and "groups" in ops and clear[0] not in {"missing", "outliers"} else [])
+        return clear + (["groups"] if texts and "groups" in ops else [])
     numbers = any(columns[one] in {"int", "float"} for one in used)
     if used and not texts and not numbers and ops:
         return [op for op in ops if op != "top"] or ops

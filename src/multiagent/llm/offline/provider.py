@@ -5,7 +5,7 @@ It plans, calls tools and composes answers from inputs and observations alone; i
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import msgspec
@@ -35,7 +35,7 @@ class OfflineProvider:
         self._failure_rate = failure_rate
         self._chance = random.Random(seed)  # noqa: S311 — failures to order, nothing secret
 
-    async def stream(self, model: ModelInfo, request: ModelRequest) -> AsyncIterator[Chunk]:
+    async def stream(self, model: ModelInfo, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
         """Yield the answer; raises VendorUnavailable at the rate that was asked for."""
         if self._latency > 0:
             await asyncio.sleep(self._latency)
