@@ -47,7 +47,7 @@ class RegoPolicy:
     def __init__(self, directory: Path, verdicts: Path | None = None, cache: DecisionCache | None = None) -> None:
         """Read, vet and compile the bundle; PolicyBroken where it may not decide."""
         self._verdicts = verdicts
-        self._cache = cache or DecisionCache()
+        self._cache = DecisionCache() if cache is None else cache
         bundle = read_bundle(directory)
         vet(bundle, verdicts)
         self._program = _compile(bundle)
