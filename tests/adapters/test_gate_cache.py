@@ -21,7 +21,7 @@ async def cached(bench: Bench, request: ModelRequest, call: CallContext | None =
     return (await bench.gate.complete(request, call or calls(bench.clock))).cached
 
 
-CHANGES = {
+CHANGES: dict[str, dict[str, object]] = {
     "the question": {"messages": (says("system", "Be brief."), says("user", "What was it?"))},
     "the system prompt": {"messages": (says("system", "Be long."), says("user", "What is it?"))},
     "a label of the content": {
