@@ -1,7 +1,8 @@
 """The steps an agent takes, as pure data: definitions and their records. Inputs hold references, never a transcript.
 
 Keys, with ``<a>`` the agent's id, ``<n>`` its turn and ``<i>`` the position of a call in the answer:
-``a/<a>/think/<n>``, ``a/<a>/act/<n>/<i>/check``, ``…/ask``, ``…/expire``, ``…/run``.
+``a/<a>/think/<n>`` (and ``…/wider``, asked again once it may use more of the budget), ``a/<a>/act/<n>/<i>/check``,
+``…/ask``, ``…/expire``, ``…/run``.
 """
 
 from typing import Literal

@@ -31,7 +31,7 @@ from multiagent.core.usage import Bill
 from multiagent.engines.base import Context
 
 SHOWN = ("thinking", "acting", "waiting_approval")
-"""The phases that are worth an event; the others last no time."""
+"""The phases that are worth an event; the others last no time, and an agent that has started is thinking."""
 
 
 class Purse(Protocol):
@@ -43,6 +43,10 @@ class Purse(Protocol):
 
     def book(self, spent: Spent) -> None:
         """A call was made."""
+        ...
+
+    def widen(self) -> bool:
+        """An agent's call was refused for want of money: allow it more; False where there is no more to allow."""
         ...
 
     @property
@@ -94,7 +98,7 @@ class Agent:
     def _advance(self, happening: fsm.Happening) -> fsm.Intent:
         before = self._state.phase
         self._state, intent = fsm.advance(self._state, happening, self._bounds)
-        if self._state.phase != before and self._state.phase in SHOWN:
+        if before not in ("idle", self._state.phase) and self._state.phase in SHOWN:
             doing = self._state.calls[self._state.at].name if self._state.calls else ""
             self._ctx.emit(
                 EventKind.AGENT_STATE,
@@ -129,16 +133,13 @@ class Agent:
         return fsm.Resumed(self._purse.last)
 
     async def _think(self, intent: fsm.Think) -> fsm.Happening:
-        given = ThinkInput(
-            self._brief.seat,
-            self._purse.terms(),
-            self._head,
-            None if self._head else self._brief.opening,
-            tuple(self._notes),
-            intent.say,
-            intent.final,
-        )
-        thought = await self._ctx.step(THINK, given, f"a/{self._name}/think/{intent.turn}")
+        key = f"a/{self._name}/think/{intent.turn}"
+        try:
+            thought = await self._ctx.step(THINK, self._turn(intent), key)
+        except StepFailed as error:
+            if error.code != "BUDGET_EXCEEDED" or not self._purse.widen():
+                raise
+            thought = await self._ctx.step(THINK, self._turn(intent), f"{key}/wider")
         self._notes.clear()
         self._head = self._answer = thought.head
         spent = thought.spent
@@ -148,6 +149,17 @@ class Agent:
             self._models.append(spent.model)
         self._purse.book(spent)
         return fsm.Thought(thought.calls, thought.empty, thought.finish)
+
+    def _turn(self, intent: fsm.Think) -> ThinkInput:
+        return ThinkInput(
+            self._brief.seat,
+            self._purse.terms(),
+            self._head,
+            None if self._head else self._brief.opening,
+            tuple(self._notes),
+            intent.say,
+            intent.final,
+        )
 
     async def _check(self, intent: fsm.Check) -> fsm.Happening:
         given = CheckInput(self._brief.seat, self._answer, intent.position)

@@ -84,6 +84,11 @@ class Treasury:
         self.models: list[str] = []
 
     @property
+    def limit(self) -> Limit:
+        """The task's limit."""
+        return self._ctx.settings.limit
+
+    @property
     def rung(self) -> Rung:
         """How far down the ladder the task stands."""
         return rung(self.used, self._ctx.settings.limit)
@@ -151,6 +156,15 @@ class AgentPurse:
     def book(self, spent: Spent) -> None:
         """The agent made a call."""
         self._treasury.take(self._agent, spent)
+
+    def widen(self) -> bool:
+        """Lift the agent's own limit: from now on the task's alone holds. Tell whether that is anything new.
+
+        Its share was too small for one call. Rather than fail with money left, the agents compete for the rest.
+        """
+        whole = self._treasury.limit
+        widened, self._limit = self._limit != whole, whole
+        return widened
 
     @property
     def last(self) -> bool:

@@ -187,15 +187,14 @@ class TaskRun:
         return Answered("" if output.empty else output.head, output.cut or output.empty)
 
     def _missing(self) -> tuple[str, ...]:
-        return tuple(
-            f"{one.title}: {one.message or one.status}" for one in self._agents.values() if one.status != "completed"
-        )
+        return tuple(f"{one.title}: {_why(one)}" for one in self._agents.values() if one.status != "completed")
 
     async def _end(self, status: TaskStatus, answer: Answered, failure: Failure | None) -> TaskResult:
         ctx, treasury = self._ctx, self._treasury
         agents = tuple(self._agents[name] for name in sorted(self._agents))
         missing = self._missing()
-        partial = answer.cut or bool(missing) or any(one.partial for one in agents) or failure is not None
+        some = any(one.status == "completed" for one in agents)
+        partial = some and (answer.cut or bool(missing) or any(one.partial for one in agents) or failure is not None)
         given = FinishInput(
             status,
             treasury.mode,
@@ -226,6 +225,11 @@ class TaskRun:
         )
         ctx.emit(ENDINGS[status], ended)
         return result
+
+
+def _why(agent: AgentResult) -> str:
+    """Why an agent task brought nothing, as the answer says it; the whole message is in the agent's own row."""
+    return "the budget was used up" if agent.code == "BUDGET_EXCEEDED" else agent.message or agent.status
 
 
 ENDINGS: Final[Mapping[str, EventKind]] = {

@@ -71,7 +71,7 @@ def usual(step: RunStep, plan: Sequence[Node], mode: str, acts: int) -> Answer:
     name = step.definition.name
     if name == "think":
         assert isinstance(step.input, ThinkInput)
-        turn = int(step.key.rpartition("/")[2])
+        turn = int(step.key.split("/")[3])
         calls = (CallRef("c", "python", f"{turn}"),) if turn <= acts and not step.input.final else ()
         return ThinkOutput(f"head of {step.key}", "tool_calls" if calls else "stop", spent(), calls, bool(calls))
     if name == "finish":
