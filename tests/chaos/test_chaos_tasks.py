@@ -110,15 +110,16 @@ class Killer:
         waited = time.monotonic() - start
         for task in set(self.house.tasks()) - known:
             self.tally.tasks[task] = job
+        under_way = [task for task, status in self.house.tasks().items() if status not in {"completed", "queued"}]
         hit, held = self.house.in_flight(), self.house.held()
-        if process.returncode == 0 or not hit:
-            self.tally.lines.append(f"kill after {waited:.2f} s at {point or 'a moment'}: idle, does not count")
+        where = f"kill after {waited:.2f} s at {point or 'a moment'}"
+        if process.returncode == 0 or not under_way or not (hit or point):
+            self.tally.lines.append(f"{where}: idle, does not count")
             return False
         self.tally.hits += 1
         self.tally.held += held
-        self.tally.lines.append(
-            f"kill after {waited:.2f} s at {point or 'a moment'}: hit {', '.join(hit)}; {held} calls in flight"
-        )
+        what = ", ".join(hit) or "an outcome that was committed and not yet acted on"
+        self.tally.lines.append(f"{where}: hit {what}; {held} calls in flight")
         return True
 
 
