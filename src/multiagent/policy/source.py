@@ -38,7 +38,7 @@ class Token(msgspec.Struct, frozen=True):
         return self.at + len(self.text)
 
 
-class Test(msgspec.Struct, frozen=True):
+class Case(msgspec.Struct, frozen=True):
     """A test rule, and the rule that gives its input (empty: it has none)."""
 
     rule: str
@@ -51,7 +51,7 @@ class Module(msgspec.Struct, frozen=True):
     name: str
     source: str
     package: str
-    tests: tuple[Test, ...] = ()
+    tests: tuple[Case, ...] = ()
 
 
 def read_module(name: str, source: str) -> Module:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from multiagent.core.errors import PolicyBroken
-from multiagent.policy.source import Module, Test, Token, read_tokens
+from multiagent.policy.source import Case, Module, Token, read_tokens
 
 _PREFIX: Final = "test_"
 _INPUT: Final = "input_of_"
@@ -20,7 +20,7 @@ _INPUT: Final = "input_of_"
 def prepare(module: Module) -> Module:
     """Return the module with its tests found and their inputs taken out; PolicyBroken where one has two."""
     tokens = list(read_tokens(module.source))
-    tests: list[Test] = []
+    tests: list[Case] = []
     added: list[str] = []
     cuts: list[tuple[int, int]] = []
     seen: set[str] = set()
@@ -33,7 +33,7 @@ def prepare(module: Module) -> Module:
             raise PolicyBroken(f"{module.name}: {rule} has more than one input or body; write a test for each")
         seen.add(rule)
         cuts.extend((first.at, value[-1].end) for first, value in inputs)
-        tests.append(Test(rule, _INPUT + rule if texts else ""))
+        tests.append(Case(rule, _INPUT + rule if texts else ""))
         added.extend(f"{_INPUT}{rule} := {text}\n" for text in texts)
     source = _without(module.source, cuts)
     left = next((token for token in read_tokens(source) if token.text == "with"), None)
@@ -72,7 +72,7 @@ def _value(tokens: list[Token]) -> Iterator[Token]:
     last = None
     for token in tokens:
         closes = token.text in {"}", "]", ")"}
-        if depth == 0 and last is not None and (closes or token.line != last or token.text in {";", "with"}):
+        if depth == 0 and (closes or token.text in {";", "with"} or token.line != (last or token.line)):
             return
         depth += (token.text in {"{", "[", "("}) - closes
         last = token.line
