@@ -1,5 +1,6 @@
 """Real storage, a scripted gate, a real runner over two tools: what the code of steps is tried on."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,15 +40,19 @@ def call(name: str, arguments: str, identity: str = "c1") -> ToolCall:
 
 
 class ScriptedGate:
-    """Answers by purpose; keeps what it was asked."""
+    """Answers by a function, once ``hold`` is set where there is one; keeps what it was asked."""
 
     def __init__(self, reply: Callable[[ModelRequest], Answer]) -> None:
         self.reply = reply
         self.asked: list[tuple[ModelRequest, CallContext]] = []
+        self.hold: asyncio.Event | None = None
 
     async def complete(self, request: ModelRequest, call: CallContext) -> Answer:
         self.asked.append((request, call))
-        return self.reply(request)
+        reply = self.reply(request)
+        if self.hold is not None:
+            await self.hold.wait()
+        return reply
 
     async def stream(self, request: ModelRequest, call: CallContext) -> AsyncGenerator[StreamItem, None]:
         yield Answered(await self.complete(request, call))
