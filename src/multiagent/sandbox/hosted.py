@@ -9,6 +9,10 @@ import wasmtime
 TICK_S = 1.0
 
 
+class HostRefused(Exception):
+    """The host refuses what the guest asks for: its run ends."""
+
+
 class Alarm:
     """Advances an engine's epoch once a run's deadline has passed, from a thread of its own.
 

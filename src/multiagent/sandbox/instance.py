@@ -6,7 +6,7 @@ import wasmtime
 from wasmtime import component
 
 from multiagent.sandbox.frames import Job
-from multiagent.sandbox.hosted import Output
+from multiagent.sandbox.hosted import HostRefused, Output
 
 MAX_TABLES = 10
 MAX_MEMORIES = 2
@@ -15,7 +15,7 @@ MAX_MEMORIES = 2
 class Fresh:
     """An instance that has run no program yet; good for one, then closed.
 
-    Making it raises wasmtime.WasmtimeError, if the job's limits leave no room for it or a folder is gone.
+    Making it raises wasmtime.WasmtimeError if the job's limits leave no room for it, HostRefused if a folder is gone.
     """
 
     def __init__(
@@ -25,8 +25,7 @@ class Fresh:
         self.output = Output(job.output_bytes, engine.increment_epoch)
         self.store = wasmtime.Store(engine)
         try:
-            self.limit(job)
-            self.store.set_wasi(self._world(job))
+            self.admit(job)
             instance = linker.instantiate(self.store, compiled)
             function = instance.get_func(self.store, "run")
         except BaseException:
@@ -38,13 +37,18 @@ class Fresh:
         self._function = function
         self.instantiate_ms = (time.monotonic() - started) * 1e3
 
-    def limit(self, job: Job) -> None:
-        """Set what the instance may use from now on; the next epoch ends it."""
+    def admit(self, job: Job) -> None:
+        """Set what the instance may use and see from now on; the next epoch ends it.
+
+        Raises HostRefused if a folder is gone.
+        """
         self._fuel = job.fuel
         self.output.left = job.output_bytes
         self.store.set_fuel(job.fuel)
         self.store.set_epoch_deadline(1)
         self.store.set_limits(job.memory_bytes, job.table_elements, job.instances, MAX_TABLES, MAX_MEMORIES)
+        # Guests look for their folders and streams when they first use them, so that a world may come late.
+        self.store.set_wasi(self._world(job))
 
     def call(self, request: str) -> str:
         """Hand a request to the guest and return its envelope; raises what wasmtime and the host functions raise."""
@@ -55,7 +59,7 @@ class Fresh:
 
     @property
     def fuel_used(self) -> int:
-        """The fuel used since ``limit``."""
+        """The fuel used since ``admit``."""
         return self._fuel - self.store.get_fuel()
 
     def _world(self, job: Job) -> wasmtime.WasiConfig:
@@ -63,5 +67,8 @@ class Fresh:
         wasi.stdout_custom = self.output.sink(self.output.stdout)
         wasi.stderr_custom = self.output.sink(self.output.stderr)
         for mount in job.mounts:
-            wasi.preopen_dir(mount.path, mount.guest, mount.writable)
+            try:
+                wasi.preopen_dir(mount.path, mount.guest, mount.writable)
+            except wasmtime.WasmtimeError:
+                raise HostRefused(f"{mount.path} cannot be opened for the program; is it still there?") from None
         return wasi

@@ -173,7 +173,7 @@ def job_of(request: RunRequest, folder: str | None) -> Job:
 async def _run_on(worker: Worker, job: Job, limits: Limits, quota: Quota | None) -> Reply:
     """Run a job on a leased worker, and end the worker if it is late or fills its folders."""
     watch = None if quota is None else asyncio.ensure_future(quota.watch(worker.kill))
-    max_frame = limits.output_bytes + 4 * limits.value_bytes + FRAME_OVERHEAD
+    max_frame = limits.output_bytes + 8 * limits.value_bytes + FRAME_OVERHEAD
     try:
         async with asyncio.timeout(limits.timeout_s + GRACE_S):
             reply = await worker.exchange(job, max_frame)

@@ -51,10 +51,13 @@ def judge(reply: Reply, limits: Limits) -> RunResult:
         if limit is not None:
             raise limit
     problem = envelope.error
+    value = "null" if envelope.value is None else envelope.value
+    if len(value.encode()) > limits.value_bytes:
+        raise _stopped(msgspec.structs.replace(reply, status=Status.VALUE), limits)
     return RunResult(
         stdout=_text(reply.stdout),
         stderr=_text(reply.stderr),
-        value="null" if envelope.value is None else envelope.value,
+        value=value,
         metrics=metrics_of(reply),
         error=None if problem is None else GuestError(problem.type, problem.message, problem.traceback),
     )

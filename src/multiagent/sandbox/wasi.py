@@ -15,16 +15,17 @@ from wasmtime import component
 from multiagent.sandbox.base import Limits
 from multiagent.sandbox.engine_config import MAX_WASM_STACK
 from multiagent.sandbox.frames import Job, Reply, Status
-from multiagent.sandbox.hosted import Alarm
+from multiagent.sandbox.hosted import Alarm, HostRefused
 from multiagent.sandbox.instance import Fresh
 from multiagent.sandbox.memory import PeakMemory
 
 WASI = "0.2.9"
 DETAIL = 2_000
-# An envelope's own words, and the longest error that the guest reports.
+# An envelope's own words, and the longest error that the guest reports. A value in it is JSON in JSON, which can
+# double its length; its own length is checked where the envelope is opened.
 ENVELOPE_OVERHEAD = 1 << 17
 
-# What an instance is made with before its program is known: no folders, and limits that most programs have.
+# What an instance is made with before its program is known: nothing to see, and less room than most have.
 AHEAD = Job(
     request='{"code": "print", "inputs": null, "folder": null}',
     mounts=(),
@@ -46,10 +47,6 @@ WORDS = {
 }
 # What the binding raises when a guest returns what it cannot take.
 UNFIT = (RuntimeError, ValueError, TypeError, MemoryError, AssertionError)
-
-
-class HostRefused(Exception):
-    """A host function refuses what the guest asked for: its run ends."""
 
 
 def make_engine() -> wasmtime.Engine:
@@ -79,8 +76,8 @@ class Guest:
     def prepare(self) -> None:
         """Make an instance ready for the next program while nobody waits for it.
 
-        It runs an empty program first, so that the memory which every program touches is there already. It has no
-        folders: a program with folders gets an instance made for it.
+        It runs an empty program first, so that the memory which every program touches is there already. Folders and
+        limits come with the program.
         """
         self._ready = None
         self._alarm.set(time.monotonic() + AHEAD.timeout_s)
@@ -128,7 +125,7 @@ class Guest:
         ready, self._ready = self._ready, None
         if ready is None or not _fits_ahead(job):
             return self._make(job)
-        ready.limit(job)
+        ready.admit(job)
         return ready
 
     def _make(self, job: Job) -> Fresh:
@@ -168,15 +165,15 @@ class Guest:
 
 
 def _fits_ahead(job: Job) -> bool:
-    """Whether an instance made ahead can run a job: it has no folders, and its limits can only be widened."""
+    """Whether an instance made ahead can run a job: its limits can only be widened."""
     roomy = job.memory_bytes >= AHEAD.memory_bytes and job.instances >= AHEAD.instances
-    return roomy and job.table_elements >= AHEAD.table_elements and not job.mounts
+    return roomy and job.table_elements >= AHEAD.table_elements
 
 
 def _answer(envelope: str, fresh: Fresh, job: Job) -> Reply:
     if fresh.output.flooded:
         return Reply(Status.OUTPUT)
-    if len(envelope) > job.value_bytes + ENVELOPE_OVERHEAD:
+    if len(envelope) > 2 * job.value_bytes + ENVELOPE_OVERHEAD:
         return Reply(Status.VALUE)
     return Reply(Status.DONE, envelope=envelope)
 

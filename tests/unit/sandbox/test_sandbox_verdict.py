@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiagent.core.errors import PlatformError, SandboxError, SandboxProtocol
+from multiagent.core.errors import PlatformError, SandboxError, SandboxOutput, SandboxProtocol
 from multiagent.sandbox.base import Limits
 from multiagent.sandbox.frames import Reply, Status
 from multiagent.sandbox.verdict import judge
@@ -58,6 +58,14 @@ def test_an_envelope_with_other_fields_is_thrown_away(fields: dict[str, object])
 def test_a_value_nested_beyond_reason_is_a_protocol_error() -> None:
     with pytest.raises(SandboxProtocol):
         judge(Reply(Status.DONE, envelope("[" * 200_000 + "]" * 200_000)), LIMITS)
+
+
+def test_a_value_is_measured_as_it_is_and_not_as_it_travelled() -> None:
+    text = json.dumps('"' * 40)
+    at, below = Limits(value_bytes=len(text)), Limits(value_bytes=len(text) - 1)
+    assert judge(Reply(Status.DONE, envelope(text)), at).value == text
+    with pytest.raises(SandboxOutput):
+        judge(Reply(Status.DONE, envelope(text)), below)
 
 
 def test_bytes_that_are_not_text_are_shown_as_such() -> None:

@@ -283,6 +283,12 @@ class SandboxContainment:
         assert isinstance(error, SandboxOutput)
         assert len(str(error.details["stdout"])) <= 100_000
 
+    async def test_takes_a_value_up_to_the_limit(self, sandbox: Sandbox) -> None:
+        limits = Limits(value_bytes=100_000)
+        result = await sandbox.run(RunRequest("'\"' * 49_999", limits=limits))
+        assert len(result.value) == 100_000
+        assert isinstance(await error_of(sandbox, RunRequest("'\"' * 50_000", limits=limits)), SandboxOutput)
+
     async def test_keeps_output_up_to_the_limit(self, sandbox: Sandbox) -> None:
         result = await sandbox.run(RunRequest("print('x' * 99_999)", limits=Limits(output_bytes=100_000)))
         assert result.stdout == "x" * 99_999 + "\n"
