@@ -191,6 +191,8 @@ def _call(want: Want) -> str:
     calls = {
         "profile": f"profile({table})",
         "duplicates": f"duplicates({table})",
+        "correlate": f"correlate({table})",
+        "outliers": f"outliers({table})",
         "groups": f"groups({table}, {_places(want.by)}, {columns}{', 12, True' if want.extremes else ', 6' if not want.by else ''})",
         "top": f"top({table}, {columns}, {want.count}, {want.largest})",
         "missing": f"gaps({table}, {columns})",

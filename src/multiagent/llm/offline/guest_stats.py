@@ -188,28 +188,27 @@ def by_ranks(pairs: list[tuple[float, float]]) -> float:
     return line(list(zip(ranks([a for a, _ in few]), ranks([b for _, b in few]), strict=True)))[0]
 
 
-def correlate(table: Table, picked: list[int]) -> Found:
+def correlate(table: Table) -> Found:
     """Return the pairs of numeric columns by Pearson's coefficient, strongest first, and the strongest by ranks."""
-    chosen = set(picked) & set(table.of("int", "float"))
     found: list[tuple[float, float, str, str]] = []
-    for a, b in combinations(numeric(table, picked if len(chosen) > 1 else []), 2):
-        if len(chosen) != 1 or chosen & {a, b}:
-            both = zip(table.values(a), table.values(b), strict=True)
-            pairs = [(x, y) for x, y in both if x is not None and y is not None]
-            if r := line(pairs)[0]:
-                found.append((abs(by_ranks(pairs)), tidy(r), table.names[a], table.names[b]))
+    for a, b in combinations(numeric(table, []), 2):
+        pairs = [
+            (x, y) for x, y in zip(table.values(a), table.values(b), strict=True) if x is not None and y is not None
+        ]
+        if r := line(pairs)[0]:
+            found.append((abs(by_ranks(pairs)), tidy(r), table.names[a], table.names[b]))
     found.sort(key=lambda one: -abs(one[1]))
-    return {"pairs": [one[1:] for one in found[:40]], "by_rank": max(found)[1:] if found else []}
+    return {"pairs": [one[1:] for one in found[:60]], "by_rank": max(found)[1:] if found else []}
 
 
-def outliers(table: Table, picked: list[int]) -> list[Found]:
+def outliers(table: Table) -> list[Found]:
     """Return per numeric column the values far from the rest, farthest first.
 
     Modified z-score (Iglewicz and Hoaglin 1993): the distance to the median over the median absolute deviation / 0.6745,
     or 1.2533 times the mean one where that is zero. Values over 3.5 count.
     """
     found: list[Found] = []
-    for at in numeric(table, picked):
+    for at in table.of("int", "float"):
         cells = known(table, at) or [(0, 0.0)]
         middle = statistics.median(value for _, value in cells)
         away = [abs(value - middle) for _, value in cells]

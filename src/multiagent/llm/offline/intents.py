@@ -50,14 +50,21 @@ def words() -> dict[str, re.Pattern[str]]:
 
 
 def clauses(query: str) -> list[str]:
-    """Split a query at its clauses; a piece that asks for nothing by itself stays with its neighbour."""
-    pieces: list[str] = []
-    for piece in (one.strip() for one in words()["clause"].split(query) if one and one.strip()):
-        if pieces and not (operations(piece) and operations(pieces[-1])):
-            pieces[-1] += ", " + piece
+    """Split a query at its clauses; a piece that asks for nothing by itself, or only how to group, joins its neighbour."""
+    found: list[str] = []
+    for sentence in (one for one in words()["sentence"].split(query) if one and one.strip()):
+        pieces: list[str] = []
+        for piece in (one.strip() for one in words()["clause"].split(sentence) if one and one.strip()):
+            before = operations(pieces[-1]) if pieces else []
+            if pieces and (not operations(piece) or before in ([], ["groups"])):
+                pieces[-1] += ", " + piece
+            else:
+                pieces.append(piece)
+        if found and not any(map(operations, pieces)):
+            found[-1] += " " + sentence
         else:
-            pieces.append(piece)
-    return pieces
+            found += pieces
+    return found
 
 
 def operations(text: str) -> list[Op]:
@@ -139,7 +146,7 @@ def wants(query: str, columns: dict[str, str]) -> list[Want]:
         by = [named[int(at)] for at in words()["by"].findall(clause) if len(used) > 1]
         by += [one for one in used if columns[one] in TEXTS]
         vague = not used and not ops_clear(ops, clause)
-        for op in USUAL if vague else _meant(ops or list(USUAL), used, columns):
+        for op in USUAL if vague else _meant(ops or list(USUAL), used, clause, columns):
             found.append(Want(op, tuple(used), tuple(dict.fromkeys(by)), tuple(conditions), *_extent(clause)))
     if conditions and not found:
         found.append(Want("profile", filters=tuple(conditions)))
@@ -155,18 +162,18 @@ def ops_clear(ops: list[Op], clause: str) -> bool:
     )
 
 
-def _meant(ops: list[Op], used: list[str], columns: dict[str, str]) -> list[Op]:
+def _meant(ops: list[Op], used: list[str], clause: str, columns: dict[str, str]) -> list[Op]:
     """Return the operations left after the clear ones push out those that only share their words."""
-    if set(ops) >= set(USUAL):
-        return ops
     clear = [op for op in ops if op in CLEAR]
     texts = any(columns[one] in TEXTS for one in used)
-    if clear:
+    if clear and set(ops) != set(USUAL):
         return clear + (["groups"] if texts and "groups" in ops else [])
     numbers = any(columns[one] in {"int", "float"} for one in used)
-    if used and not texts and not numbers and ops:
-        return [op for op in ops if op != "top"] or ops
-    return [op for op in ops if op != "distinct" or "groups" not in ops or not numbers]
+    rows = words()["rows"].search(clause)
+    if "groups" in ops and (texts or not used):
+        idle = {"sums", "distinct"} if numbers or not used else {"sums"}
+        return [op for op in ops if op not in idle and (op != "top" or rows)]
+    return ops
 
 
 def _extent(clause: str) -> tuple[int, bool, bool]:

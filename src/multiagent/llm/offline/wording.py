@@ -139,12 +139,15 @@ class Words:
         return text + self.say("stop")
 
     def _correlate(self, found: Record, want: Want, query: str) -> list[str]:
-        lines = []
         pairs = lists(found["pairs"])
-        for at, (r, one, other) in enumerate(pairs):
-            if at < 3 or {one, other} <= set(want.columns):
-                sign = self.say("negative" if shown(r).startswith("-") else "positive")
-                lines.append(self.say("pair" if at else "strongest", one=one, other=other, r=r, sign=sign))
+        named = [pair for pair in pairs if {pair[1], pair[2]} <= set(want.columns)]
+        near = [pair for pair in pairs if {pair[1], pair[2]} & set(want.columns)]
+        told = named or near[:3] or pairs[1:3]
+        lines = []
+        for pair in [*pairs[:1], *(one for one in told if one != pairs[0])]:
+            sign = self.say("negative" if shown(pair[0]).startswith("-") else "positive")
+            form = "strongest" if pair == pairs[0] else "pair"
+            lines.append(self.say(form, one=pair[1], other=pair[2], r=pair[0], sign=sign))
         if pairs and found["by_rank"] != pairs[0]:
             r, one, other = lists([found["by_rank"]])[0]
             lines.append(self.say("by rank", one=one, other=other, r=r))
@@ -152,7 +155,7 @@ class Words:
 
     def _outliers(self, found: object, want: Want, query: str) -> list[str]:
         lines = []
-        for one in records(found):
+        for one in sorted(records(found), key=lambda one: one["name"] not in want.columns):
             if one["rows"]:
                 each = self.names(self.say("row", row=row, value=value) for row, value in lists(one["rows"]))
                 lines.append(self.say("outliers", one, each=each))
