@@ -134,6 +134,7 @@ CALLS = st.lists(
 
 
 @given(st.data(), st.integers(1, 6), st.integers(1, 3))
+@pytest.mark.requirement("S.agents.fsm")
 def test_every_agent_ends_whatever_happens_within_the_bounds(data: st.DataObject, turns: int, repeats: int) -> None:
     """Whatever model, policy and people answer: legal steps only, at most ``turns`` thoughts, no call too often."""
     bounds = fsm.Bounds(turns, repeats)

@@ -76,6 +76,7 @@ async def test_a_call_counts_in_the_scopes_of_request_agent_task_user_and_tenant
     assert context.principal.agent == "t1"
 
 
+@pytest.mark.requirement("S.safety.least-privilege")
 async def test_the_agent_keeps_only_the_permissions_that_its_tools_need(stage: Stage, info: Info) -> None:
     code = AgentSteps(stage.asker)
     await code.think(info, ThinkInput(SEAT, TERMS, opening=OPENING))

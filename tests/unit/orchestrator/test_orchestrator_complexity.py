@@ -39,6 +39,7 @@ def test_files_make_a_query_more_complex() -> None:
 
 
 @given(st.text(max_size=300), st.integers(0, 60))
+@pytest.mark.requirement("S.llm.complexity")
 def test_every_query_has_a_score_between_0_and_1_with_a_reason(query: str, files: int) -> None:
     found = analyze(query, [Attachment("a", "text/plain", 10**8, "0")] * files)
     assert 0 <= found.score <= 1
@@ -49,5 +50,6 @@ def test_every_query_has_a_score_between_0_and_1_with_a_reason(query: str, files
 @pytest.mark.parametrize(
     ("score", "chosen"), [(0.29, "simple"), (0.3, "standard"), (0.69, "standard"), (0.7, "complex")]
 )
+@pytest.mark.requirement("S.orchestrator.modes")
 def test_the_thresholds_belong_to_the_higher_mode(score: float, chosen: str) -> None:
     assert mode(score, 0.3, 0.7) == chosen

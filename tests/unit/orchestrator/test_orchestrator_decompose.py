@@ -77,6 +77,7 @@ JSON = st.recursive(
 
 
 @given(st.text(max_size=50) | JSON.map(json.dumps))
+@pytest.mark.requirement("S.orchestrator.decompose")
 def test_whatever_a_model_answers_is_a_small_acyclic_plan_or_one_error(answer: str) -> None:
     try:
         found = read_plan(answer, KNOWN)

@@ -114,6 +114,7 @@ async def test_a_task_runs_from_query_to_answer_and_replays(tmp_path: Path, regi
         assert (again.status, again.value) == (ended.status, ended.value)
 
 
+@pytest.mark.requirement("S.safety.audit")
 async def test_events_are_numbered_without_gaps_and_tell_the_story_in_order(tmp_path: Path, register: Register) -> None:
     async with open_house(tmp_path, register) as house:
         task = await house.begin()
@@ -161,6 +162,7 @@ async def test_a_cancelled_task_ends_cancelled_with_its_last_event(tmp_path: Pat
         assert (await house.row(task)).status == "cancelled"
 
 
+@pytest.mark.requirement("S.reliability.durable")
 async def test_a_task_goes_on_where_a_closed_process_left_it(tmp_path: Path, register: Register) -> None:
     """The plan and the answers that were committed are not asked for again."""
     async with open_house(tmp_path, register) as house:

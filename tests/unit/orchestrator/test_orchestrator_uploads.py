@@ -40,6 +40,7 @@ async def test_files_are_copied_under_their_hash_and_marked_untrusted(tmp_path: 
         ("large.txt", b"x" * (MOST + 1), "larger than 1 MiB"),
     ],
 )
+@pytest.mark.requirement("S.safety.input")
 def test_a_file_no_agent_could_use_is_refused_with_its_name_and_the_reason(
     tmp_path: Path, name: str, content: bytes, says: str
 ) -> None:

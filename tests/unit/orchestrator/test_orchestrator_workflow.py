@@ -54,12 +54,14 @@ def test_every_event_that_the_live_view_needs_is_emitted_in_order() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
+@pytest.mark.requirement("S.orchestrator.parallel")
 def test_no_more_agents_run_at_once_than_the_settings_say(most: int) -> None:
     plan = [node(f"t{number}") for number in range(8)]
     run = TaskDrive(task(max_agents=most), script(plan), lambda count: count - 1)
     assert run.widest == most
 
 
+@pytest.mark.requirement("S.reliability.degrade")
 def test_one_failed_agent_makes_the_answer_partial_and_it_says_what_is_missing() -> None:
     run = TaskDrive(task(), script(a__t1__think__1=BROKEN))
     assert run.result.partial
