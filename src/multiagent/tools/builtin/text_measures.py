@@ -22,6 +22,7 @@ _ITEM: Final = re.compile(r"^\s*(?:[-*+•>]|\d+[.)])\s+")
 _ENDS: Final = (".", "!", "?", ":", "。", "！", "？", "：", "…")
 _WIDTH: Final = 50
 _REPEATS: Final = 0.6
+_RELEVANT: Final = 6.0
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -75,8 +76,8 @@ def _paragraphs(text: str) -> int:
 def summary(text: str, most: int, query: str = "") -> list[str]:
     """Return at most ``most`` sentences of the text, in its order, that say most of it (or of what is asked).
 
-    A sentence counts by how frequent its terms are in the text, weighted by their share of the query, and less the
-    later it stands; one that repeats a chosen one is passed over (Luhn, 1958; Carbonell and Goldstein, 1998).
+    A sentence counts by how frequent its terms are in the text, less the later it stands, and by its share of the
+    query's terms; one that repeats a chosen one is passed over (Luhn, 1958; Carbonell and Goldstein, 1998).
     """
     found = [sentence for sentence in sentences(_without_marks(text)) if len(sentence) > 1]
     if len(found) <= most:
@@ -98,8 +99,9 @@ def _score(own: Counter[str], whole: Counter[str], asked: Counter[str], place: f
     if not own:
         return 0.0
     size = sum(own.values())
-    weight = sum(math.log1p(whole[term]) * (4.0 if term in asked else 1.0) for term in sorted(own))
-    return weight / math.sqrt(size + 4) * (1.15 - 0.15 * place)
+    weight = sum(math.log1p(whole[term]) for term in sorted(own)) / math.sqrt(size + 4)
+    relevance = len(own.keys() & asked.keys()) / len(asked) if asked else 0.0
+    return weight * (1.15 - 0.15 * place) + _RELEVANT * relevance
 
 
 def _alike(one: Counter[str], other: Counter[str]) -> float:
