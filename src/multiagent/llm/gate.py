@@ -30,7 +30,7 @@ from multiagent.core.label import join
 from multiagent.core.retry import Backoff
 from multiagent.llm.base import Answer, Answered, CallContext, Fallback, ModelRequest, StreamItem
 from multiagent.llm.cache import ExactCache, cache_key, may_keep, may_look_up
-from multiagent.llm.gate_attempt import Attempts, Job, Watch, cost_nothing
+from multiagent.llm.gate_attempt import Attempts, Job, Watch
 from multiagent.llm.gate_budget import Budgets
 from multiagent.llm.gate_endpoints import Endpoints, EndpointState
 from multiagent.llm.gate_estimate import estimate_usage
@@ -131,6 +131,7 @@ class ModelGate:
             await running.wait()
         done = self._open[key] = asyncio.Event()
         try:
+            await self._attempts.settled(*key)
             return await self._answer(Job(request, call, self._settings.owner, watch))
         finally:
             del self._open[key]
@@ -219,7 +220,7 @@ class ModelGate:
             except VendorRejected:
                 raise
             except (VendorError, BreakerOpen) as error:
-                billed = job.lost != lost and not cost_nothing(error)
+                billed = job.lost != lost
                 job.fallbacks.append(Fallback(state.model.endpoint.id, error.code, error.message, billed))
                 wait = self._wait(job, error, attempt, has_next=has_next)
                 if wait is None:

@@ -70,7 +70,7 @@ class Job:
     heads: Heads = field(default_factory=lambda: Heads(""))
     attempt: int = 1
     tries: int = 0
-    fresh: bool = True
+    resumed: bool = False
     lost: Amount = field(default_factory=Amount)
     fallbacks: list[Fallback] = field(default_factory=list)
 
@@ -115,7 +115,7 @@ class Attempts:
         self._ids = ids
         self._backoff = Backoff(base=0.05, most=2.0)
         self._reported: OrderedDict[tuple[str, str, str], int] = OrderedDict()
-        self._settling: set[asyncio.Task[tuple[object, ...]]] = set()
+        self._settling: dict[tuple[str, str], asyncio.Task[tuple[object, ...]]] = {}
 
     async def run(self, state: EndpointState, job: Job) -> Answer:
         """Ask one endpoint once; return the answer, settled and stored.
@@ -150,7 +150,13 @@ class Attempts:
     async def close(self) -> None:
         """Wait for the answers that are still being settled."""
         while self._settling:
-            await asyncio.wait(self._settling)
+            await asyncio.wait(tuple(self._settling.values()))
+
+    async def settled(self, tenant: str, key: str) -> None:
+        """Wait until an answer of this key, whose caller was cancelled, is stored."""
+        running = self._settling.get((tenant, key))
+        if running is not None:
+            await asyncio.wait((running,))
 
     async def _take_turn(self, state: EndpointState, call: CallContext) -> None:
         if state.bucket is None:
@@ -176,13 +182,13 @@ class Attempts:
             max_output=max(1, min(job.request.max_output, model.max_output)),
             owner=job.owner,
             attempt=job.attempt,
-            fresh=job.fresh,
+            resumed=job.resumed,
         )
         wait_until = job.call.deadline - int(LEAST_CALL_S * 1000)
         try:
             return await self._budgets.reserve(plan, wait_until)
         finally:
-            job.attempt, job.fresh = plan.attempt + 1, plan.fresh
+            job.attempt, job.resumed = plan.attempt + 1, plan.resumed
 
     async def _prompt_tokens(self, state: EndpointState, job: Job) -> int:
         """Return the prompt's bound: reported tokens of the longest known prefix, and the bytes of the rest."""
@@ -345,14 +351,14 @@ class Attempts:
 
     async def _commit(self, call: CallContext, *ops: Op) -> None:
         """Commit, whatever happens to the caller: a received answer is never lost for want of a moment."""
-        running = asyncio.get_running_loop().create_task(self._insist(call, ops))
-        self._settling.add(running)
-        running.add_done_callback(self._settled)
+        key = (call.principal.tenant, call.key)
+        running = self._settling[key] = asyncio.get_running_loop().create_task(self._insist(call, ops))
+        running.add_done_callback(lambda done: self._stored(key, done))
         await asyncio.shield(running)
 
-    def _settled(self, done: "asyncio.Task[tuple[object, ...]]") -> None:
+    def _stored(self, key: tuple[str, str], done: "asyncio.Task[tuple[object, ...]]") -> None:
         """Forget a commit; its error is its caller's, who may have been cancelled meanwhile."""
-        self._settling.discard(done)
+        self._settling.pop(key, None)
         if not done.cancelled():
             done.exception()
 

@@ -1,7 +1,7 @@
 """Reservations of the gate: hold, wait in order, lower, refuse; settle or lose."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,7 +24,7 @@ from multiagent.core.money import show_usd
 from multiagent.llm.base import CallContext, ModelInfo
 from multiagent.llm.gate_line import Line, Ticket
 from multiagent.storage.sql.base import Reader, Writer
-from multiagent.storage.sql.ops import Lose, LoseOpen, Op, Reserve, Reserved, Settle
+from multiagent.storage.sql.ops import Lose, LoseOpen, Reserve, Reserved, Settle
 
 POLL_S: Final = 1.0
 """How often a waiter looks for room that another process has made."""
@@ -32,7 +32,10 @@ POLL_S: Final = 1.0
 
 @dataclass(slots=True)
 class Plan:
-    """What one call may need: prompt bound and wanted max output on a model; ``attempt`` counts its reservations."""
+    """What one call may need: prompt bound and wanted max output on a model; ``attempt`` counts its reservations.
+
+    ``resumed``: an earlier run of this key was found, and what it left open is lost.
+    """
 
     call: CallContext
     model: ModelInfo
@@ -40,7 +43,7 @@ class Plan:
     max_output: int
     owner: str
     attempt: int
-    fresh: bool
+    resumed: bool
     scopes: frozenset[ScopeRef] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -164,29 +167,25 @@ class Budgets:
             verdict = await self._try(plan, output)
         if not isinstance(verdict, Wait) or self._clock.now() >= wait_until:
             return verdict
-        if plan.fresh:
-            self._writer.queue(self._lose_open(plan))
         return await self._wait(plan, output, verdict.scopes, wait_until)
 
     async def _try(self, plan: Plan, output: int) -> Held | Refused | Wait:
         """Ask at once, with the next attempt number that an earlier run of the same key has not used."""
         while True:
             op = self._op(plan, output)
-            ops: tuple[Op, ...] = (self._lose_open(plan), op) if plan.fresh else (op,)
-            verdict = _standing(op, output, await self._last_answer(op, self._writer.commit(*ops)))
-            plan.fresh = False
+            verdict = _standing(op, output, await self._answer_to(op))
             if not isinstance(verdict, Held):
                 return verdict
             if verdict.id == op.id:
                 self._line.served(plan.scopes)
                 return verdict
-            plan.attempt += 1
+            self._resume(plan)
 
-    async def _last_answer(self, op: Reserve, commit: Coroutine[object, object, tuple[object, ...]]) -> object:
-        """Wait for a commit; when cancelled meanwhile, undo what it grants."""
-        running = asyncio.ensure_future(commit)
+    async def _answer_to(self, op: Reserve) -> object:
+        """Wait for the answer to a reservation; when cancelled meanwhile, undo what is granted."""
+        running = asyncio.ensure_future(self._writer.commit(op))
         try:
-            return (await asyncio.shield(running))[-1]
+            return (await asyncio.shield(running))[0]
         except asyncio.CancelledError:
             self._undoing.add(running)
             running.add_done_callback(lambda done: self._undo(op, done))
@@ -195,14 +194,17 @@ class Budgets:
     def _undo(self, op: Reserve, done: "asyncio.Future[tuple[object, ...]]") -> None:
         self._undoing.discard(done)
         if not done.cancelled() and done.exception() is None:
-            verdict = _standing(op, 0, done.result()[-1])
+            verdict = _standing(op, 0, done.result()[0])
             if isinstance(verdict, Held) and verdict.id == op.id:
                 self.free(verdict)
 
-    def _lose_open(self, plan: Plan) -> LoseOpen:
-        """A reservation that an earlier run of this key left open may have been billed."""
-        plan.fresh = False
-        return LoseOpen(tenant=plan.call.principal.tenant, key=plan.call.key, time=self._clock.now())
+    def _resume(self, plan: Plan) -> None:
+        """Go on after an earlier run of the same key: what it left open may have been billed."""
+        if not plan.resumed:
+            tenant = plan.call.principal.tenant
+            self._writer.queue(LoseOpen(tenant=tenant, key=plan.call.key, time=self._clock.now()))
+            plan.resumed = True
+        plan.attempt += 1
 
     def _op(self, plan: Plan, output: int) -> Reserve:
         call = plan.call
@@ -277,7 +279,7 @@ class Budgets:
             waiter.ticket.blocked = frozenset(verdict.scopes)
             return False
         if isinstance(verdict, Held) and verdict.id != op.id:
-            waiter.plan.attempt += 1
+            self._resume(waiter.plan)
             return True
         if waiter.verdict.done():
             if isinstance(verdict, Held):
