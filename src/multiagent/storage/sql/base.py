@@ -25,7 +25,11 @@ class Writer(Protocol):
         ...
 
     def queue(self, *ops: Op) -> None:
-        """Commit without waiting, in order ahead of every later ``commit``; a failure closes the writer."""
+        """Commit without waiting, in order ahead of every later ``commit``.
+
+        Where the disk is full or locked they are tried again, and later commits fail with that error as long as they
+        do not succeed; any other failure closes the writer.
+        """
         ...
 
     def on_commit(self, listener: Callable[[Sequence[EventHeader]], None]) -> Callable[[], None]:
