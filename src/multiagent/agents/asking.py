@@ -1,6 +1,7 @@
 """How every model call of the platform is made: its scopes, its key, its stored message, its event."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from multiagent.agents.calls import Spent, Terms
 from multiagent.agents.described import Described, Describer
@@ -18,6 +19,9 @@ from multiagent.core.tool import ToolSpec
 from multiagent.engines.base import StepInfo
 from multiagent.llm.base import Answer, CallContext, ModelRequest, Purpose, ResponseFormat
 from multiagent.storage.sql.ops import StoreMessage
+
+MARGIN_MS: Final = 2_000
+"""A call ends so long before its step would be stopped, so that its own error says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class Asker:
             question.principal or task.principal,
             f"{info.task}/{info.key}",
             self._scopes(info, task, question),
-            info.deadline,
+            info.deadline - MARGIN_MS,
             info.task,
             info.key,
             question.agent,

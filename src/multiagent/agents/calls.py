@@ -236,7 +236,7 @@ def sources_of(results: tuple[AgentResult, ...]) -> tuple[Source, ...]:
     return tuple(Source(name, "attachment", tuple(used[name])) for name in sorted(used))
 
 
-_MODEL = StepPolicy(attempt_timeout=300.0, deadline=600.0)
+_MODEL = StepPolicy(attempt_timeout=600.0, deadline=600.0)
 _TOOL = StepPolicy(attempt_timeout=180.0, deadline=600.0)
 _QUICK = StepPolicy(attempt_timeout=30.0, deadline=120.0)
 

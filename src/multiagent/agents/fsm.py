@@ -28,6 +28,9 @@ DENIED: Final = "This call was not allowed: {reasons}. Go on without it."
 INVALID: Final = "This call was not understood: {reasons}. Correct it, or go on without it."
 
 
+CUT: Final = ("length", "content_filter")
+"""An answer that ended so is not whole."""
+
 MAX_CALLS: Final = 16
 """So many calls of one answer are made; the others are refused."""
 
@@ -206,7 +209,7 @@ def _thought(state: State, thought: Thought, bounds: Bounds) -> tuple[State, Int
         return _call(acting, bounds)
     if not thought.empty:
         forced = state.last and (bool(thought.calls) or state.turn > 1)
-        return msgspec.structs.replace(state, phase="completed"), Finish(forced or thought.finish == "length")
+        return msgspec.structs.replace(state, phase="completed"), Finish(forced or thought.finish in CUT)
     if state.last:
         why = f"The model gave no answer in {state.turn} turns; try a more capable tier, or a simpler query."
         return msgspec.structs.replace(state, phase="failed"), Fail("MODEL_OUTPUT_INVALID", why)

@@ -108,7 +108,7 @@ class FinishInput(msgspec.Struct, frozen=True):
 
 
 _PURE = StepPolicy(attempt_timeout=60.0, deadline=300.0)
-_MODEL = StepPolicy(attempt_timeout=300.0, deadline=600.0)
+_MODEL = StepPolicy(attempt_timeout=600.0, deadline=600.0)
 
 ANALYZE = StepDef("analyze", AnalyzeInput, AnalyzeOutput, "orchestrator", _PURE)
 DECOMPOSE = StepDef("decompose", DecomposeInput, DecomposeOutput, "llm", _MODEL)

@@ -1,19 +1,25 @@
 """Delivers every command to the engine until it is acknowledged; the engine deduplicates by the command's id."""
 
 import asyncio
+import logging
 from typing import Final
 
 import msgspec
 
 from multiagent.core.clock import Clock
 from multiagent.core.errors import InvalidInput, NotFound, PlatformError
+from multiagent.core.events import EventDraft, EventKind
+from multiagent.core.facts import TaskEnded
+from multiagent.core.outcome import failure
 from multiagent.engines.base import Engine
 from multiagent.orchestrator.approvals import Decision
 from multiagent.storage.sql.base import CommandRow, Reader, Writer
-from multiagent.storage.sql.ops import DeliverCommand
+from multiagent.storage.sql.ops import AppendEvent, DeliverCommand, Op, UpdateTask
 
 POLL_S: Final = 1.0
 """How often the store is looked at where nobody woke the dispatcher."""
+
+_log = logging.getLogger("multiagent.dispatcher")
 
 
 class Dispatcher:
@@ -39,6 +45,7 @@ class Dispatcher:
             except PlatformError as error:
                 if not error.retryable:
                     raise
+                _log.warning("commands are delivered later: %s", error)
             try:
                 async with asyncio.timeout(POLL_S):
                     await self._woken.wait()
@@ -61,14 +68,27 @@ class Dispatcher:
         return delivered
 
     async def _one(self, command: CommandRow) -> None:
-        refused = ""
         try:
             await self._hand_over(command)
-        except (NotFound, InvalidInput) as error:
-            refused = f"{error.code}: {error.message}"
-        await self._writer.commit(
-            DeliverCommand(tenant=command.tenant, id=command.id, time=self._clock.now(), error=refused)
-        )
+        except PlatformError as error:
+            if error.retryable:
+                raise
+            await self._writer.commit(*self._refused(command, error))
+        else:
+            await self._writer.commit(DeliverCommand(tenant=command.tenant, id=command.id, time=self._clock.now()))
+
+    def _refused(self, command: CommandRow, error: PlatformError) -> list[Op]:
+        """What is written of a command that the engine will never take; a task that cannot start has failed."""
+        now, tenant, task = self._clock.now(), command.tenant, command.task
+        _log.error("command %s (%s) of task %s was refused: %s", command.id, command.kind, task, error)
+        reason = f"{error.code}: {error.message}"
+        ops: list[Op] = [DeliverCommand(tenant=tenant, id=command.id, time=now, error=reason)]
+        if command.kind == "submit" and not isinstance(error, NotFound):
+            fact = TaskEnded(code=error.code, message=error.message)
+            event = EventDraft("refused", EventKind.TASK_FAILED, msgspec.json.encode(fact), now)
+            ops.append(AppendEvent(tenant=tenant, task=task, event=event))
+            ops.append(UpdateTask(tenant=tenant, id=task, time=now, status="failed", error=failure(error)))
+        return ops
 
     async def _hand_over(self, command: CommandRow) -> None:
         tenant, task = command.tenant, command.task

@@ -6,6 +6,7 @@ import msgspec
 
 from multiagent.agents.asking import Asker, Question
 from multiagent.agents.calls import AgentResult, sources_of
+from multiagent.agents.fsm import CUT
 from multiagent.agents.render import PlanLimits, Section, ShownPart, clip, sections, shown_attachments, shown_tools
 from multiagent.agents.steps import PERMISSIONS
 from multiagent.core.errors import PlanInvalid
@@ -116,7 +117,7 @@ class TaskSteps:
             says("user", text, labels=join(*labels)),
         )
         asked = await self._asker.ask(info, task, Question("synthesize", given.terms, said))
-        cut = asked.answer.finish == "length"
+        cut = asked.answer.finish in CUT
         return SynthesizeOutput(asked.head, asked.spent, cut, not asked.message.text.strip())
 
     async def finish(self, info: StepInfo, given: FinishInput) -> TaskResult:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from multiagent.agents.calls import Word
-from multiagent.core.errors import AttachmentRejected, EngineUnavailable, InvalidInput, NotFound
+from multiagent.core.errors import AttachmentRejected, EngineUnavailable, InvalidInput, NotFound, WorkflowBroken
 from multiagent.core.events import EventKind
 from multiagent.core.settings import TaskSettings
 from multiagent.orchestrator.approvals import Approvals, Decision
@@ -19,17 +19,20 @@ from tests.unit.agents.stage import USER, Stage, open_stage
 class Engine:
     """Keeps what it is told; fails as often as it should."""
 
-    def __init__(self, failures: int = 0, unknown: bool = False) -> None:
+    def __init__(self, failures: int = 0, unknown: bool = False, broken: bool = False) -> None:
         self.started: list[tuple[str, str, bytes]] = []
         self.cancelled: list[tuple[str, str]] = []
         self.signals: list[tuple[str, bytes, str]] = []
         self._failures = failures
         self._unknown = unknown
+        self._broken = broken
 
     async def start(self, tenant: str, task: str, workflow: str, input: bytes) -> None:  # noqa: A002
         if self._failures:
             self._failures -= 1
             raise EngineUnavailable("not yet")
+        if self._broken:
+            raise WorkflowBroken("no such workflow")
         self.started.append((task, workflow, input))
 
     async def cancel(self, tenant: str, task: str, reason: str) -> None:
@@ -139,3 +142,15 @@ async def test_a_decision_counts_once_and_reaches_the_workflow(stage: Stage) -> 
     assert name == "approval/ap"
     assert b'"approved":true' in value
     assert b"user/user" in value
+
+
+async def test_a_task_the_engine_can_never_start_has_failed_and_says_why(stage: Stage) -> None:
+    task = await stage.submit("q")
+    dispatch = dispatcher(stage, Engine(broken=True))
+    await dispatch.deliver()
+    row = await stage.storage.reader.task("local", task)
+    assert row is not None
+    assert row.error is not None
+    assert (row.status, row.error.code) == ("failed", "WORKFLOW_BROKEN")
+    assert (await stage.storage.reader.events("local", task))[-1].header.kind is EventKind.TASK_FAILED
+    assert await stage.storage.reader.commands() == ()
