@@ -79,7 +79,7 @@ async def plain(steps: int) -> float:
     info: StepInfo = None  # type: ignore[assignment] # the code does not look at it
     last = Number()
     for _ in range(steps):
-        last = await asyncio.create_task(add(info, last))  # type: ignore[arg-type] # a coroutine
+        last = await asyncio.create_task(add(info, last)) 
     return (time.process_time() - began) * 1000 / steps
 
 
@@ -90,7 +90,7 @@ async def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             home = Path(folder)
             clock, ids = SystemClock(), SystemIds()
-            async with open_storage(home, clock=clock, ids=ids, synchronous=synchronous) as storage:  # type: ignore[arg-type]
+            async with open_storage(home, clock=clock, ids=ids, synchronous=synchronous) as storage:
                 parts = EngineParts(storage.writer, storage.reader, storage.objects, clock, ids)
                 async with open_engine(home, parts, [CHAIN, WIDELY], [Step(ADD, add)]) as engine:
                     for name, label in (("chain", "one by one"), ("wide", "five at once")):

@@ -29,6 +29,10 @@ from multiagent.engines.kernel import encode
 from multiagent.engines.timers import Entry
 from multiagent.storage.sql.ops import AppendOutcome, Op, StepStarted, UpdateTask
 
+# A lease is committed with the outcome that led to it. So only what was under way when a run is recovered can have
+# been leased by another process; every later step is leased for the first time (``_leases_anew``), its attempt is
+# known to be the first, and its first event shares the lease's transaction.
+
 MOST_OUTCOMES: Final = 64
 """Outcomes in one transaction, at the most."""
 STORAGE_SECONDS: Final = 30.0
@@ -61,6 +65,7 @@ class Run:
         self._wake: asyncio.Future[None] | None = None
         self._status: TaskStatus = "running"
         self._said_the_end = False
+        self._leases_anew = opened.fresh
         self._closed_as: Closed | None = None
         self._ending: Complete | Fail | None = None
         self._pump_task = loop.create_task(self._pump(), name=f"run {self.row.id}")
@@ -191,6 +196,7 @@ class Run:
                 self._slots[step_id].cancel()
         for position, action, work in starts:
             await self._begin(action, work, answers[position])
+        self._leases_anew = True
         self._show_status()
 
     def _lease(self, batch: Batch) -> list[tuple[int, RunStep, Work]]:
@@ -210,7 +216,7 @@ class Run:
             now = self._parts.clock.now()
             starts.append((len(batch.ops), action, work))
             batch.ops.append(start_op(work, self._parts.owner, now))
-            if self._opened.fresh:
+            if self._leases_anew:
                 batch.ops.append(started_op(work, 1, now))
         return starts
 
@@ -250,7 +256,7 @@ class Run:
             return
         slot = Slot(self._parts, self._turns, action.id, work, self._ended, self._broken)
         self._slots[action.id] = slot
-        slot.begin(answer, announced=self._opened.fresh)
+        slot.begin(answer, announced=self._leases_anew)
 
     def _ended(self, slot: Slot, ended: Ended) -> None:
         self._slots.pop(slot.id, None)

@@ -139,10 +139,7 @@ class Slot:
         if self._announced:
             return
         op = started_op(self.work, self._started.attempt, self._parts.clock.now(), alone=alone)
-        if alone:
-            await self._parts.writer.commit(op)
-        else:
-            self._parts.writer.queue(op)
+        await self._parts.writer.commit(op)  # before the code runs: deaths are counted by it
         self._announced = True
 
     async def _deaths(self) -> tuple[int, bool]:
