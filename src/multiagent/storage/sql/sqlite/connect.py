@@ -33,7 +33,7 @@ def open_writable(path: Path, synchronous: Synchronous, busy_ms: int = BUSY_MS) 
 
 
 def open_readonly(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
-    """Open an existing database for reads only."""
+    """Open an existing database for reads only. Raises StorageCorrupt, StorageNewer, StorageUnavailable."""
     uri = f"{path.absolute().as_uri()}?mode=ro"
     try:
         connection = sqlite3.connect(
@@ -41,6 +41,7 @@ def open_readonly(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
         )
         connection.execute("PRAGMA cache_size = -8000")
         connection.execute("PRAGMA query_only = 1")
+        _refuse_newer(connection, path)
     except sqlite3.Error as error:
         raise storage_error(error, path) from error
     return connection
@@ -63,12 +64,7 @@ def _connect(path: Path, busy_ms: int) -> sqlite3.Connection:
 
 
 def _settle_in(connection: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:
-    version = _number(connection, "PRAGMA user_version")
-    if version > VERSION:
-        raise StorageNewer(
-            f"{path} was written by a newer version of this program (schema {version}, this one knows {VERSION}); "
-            "upgrade the program, or use another home"
-        )
+    version = _refuse_newer(connection, path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages; rarer is cheaper, 16 MB is soon read again
@@ -82,6 +78,16 @@ def _settle_in(connection: sqlite3.Connection, path: Path, synchronous: Synchron
         upgrade(path)
     elif _number(connection, "PRAGMA application_id") != APPLICATION:
         raise _foreign(path)
+
+
+def _refuse_newer(connection: sqlite3.Connection, path: Path) -> int:
+    version = _number(connection, "PRAGMA user_version")
+    if version > VERSION:
+        raise StorageNewer(
+            f"{path} was written by a newer version of this program (schema {version}, this one knows {VERSION}); "
+            "upgrade the program, or use another home"
+        )
+    return version
 
 
 def _create(connection: sqlite3.Connection, path: Path) -> None:
