@@ -104,7 +104,7 @@ class House:
 
     def in_flight(self) -> list[str]:
         """The steps that have begun and have no result, as ``task:step``."""
-        sql = "SELECT task, key FROM results WHERE status = 'running' ORDER BY task, key"
+        sql = "SELECT task, key FROM results WHERE status = 'leased' ORDER BY task, key"
         return [f"{str(task)[-6:]}:{key}" for task, key in self.rows(sql)]
 
     def held(self) -> int:

@@ -134,7 +134,7 @@ def _live(killer: Killer, tasks: int, kills: list[str]) -> Tally:
         tries = 0
         while not killer.killed(killer.random.randrange(len(killer.jobs)), point):
             tries += 1
-            assert tries < 20, f"no kill at {point or 'random moments'} hit anything: {killer.tally.lines}"
+            assert tries < 60, f"no kill at {point or 'random moments'} hit anything: {killer.tally.lines}"
     for task, status in killer.house.tasks().items():
         if status != "completed":
             run = killer.house.run("tasks", "follow", task, "--json")
