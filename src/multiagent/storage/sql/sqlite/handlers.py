@@ -7,7 +7,7 @@ from multiagent.storage.sql import ops
 from multiagent.storage.sql.sqlite import budgets, calls, steps, tasks
 from multiagent.storage.sql.sqlite.scribe import Scribe
 
-HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], object]]] = {
+_HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], object]]] = {
     ops.CreateTask: tasks.create_task,
     ops.UpdateTask: tasks.update_task,
     ops.PutAgentExecution: tasks.put_agent_execution,
@@ -33,3 +33,8 @@ HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], object]]] = {
     ops.PutSession: calls.put_session,
     ops.AddSessionTokens: calls.add_session_tokens,
 }
+
+
+def perform(scribe: Scribe, op: ops.Op) -> object:
+    """Do one operation; return its answer. LookupError where there is no such operation."""
+    return _HANDLERS[type(op)](scribe, op)

@@ -18,7 +18,7 @@ from multiagent.core.ids import Ids
 from multiagent.storage.sql.ops import AppendEvent, Op
 from multiagent.storage.sql.sqlite.connect import BUSY_MS, Synchronous, open_writable
 from multiagent.storage.sql.sqlite.faults import storage_error
-from multiagent.storage.sql.sqlite.handlers import HANDLERS
+from multiagent.storage.sql.sqlite.handlers import perform
 from multiagent.storage.sql.sqlite.scribe import Scribe
 
 Ts = TypeVarTuple("Ts")
@@ -297,7 +297,7 @@ class SqliteWriter:
         scribe.ids = iter(request.ids)
         request.error = None
         try:
-            request.answer = tuple([HANDLERS[type(op)](scribe, op) for op in request.ops])
+            request.answer = tuple([perform(scribe, op) for op in request.ops])
         except _EXPECTED as error:
             if not self._connection.in_transaction:
                 raise
