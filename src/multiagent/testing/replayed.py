@@ -110,11 +110,14 @@ def module_of(workflow: Workflow[Any, Any]) -> str:
 
 
 def replay_elsewhere(folder: Path, *, path: Sequence[str] = ()) -> Verdict:
-    """Replay a folder of recordings in another process with another hash seed; ``path`` goes before its own."""
+    """Replay a folder of recordings in another process with another hash seed.
+
+    ``path`` goes before its own, and is not compiled to files: code there may change within a second.
+    """
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join([*path, *sys.path])}
     done = subprocess.run(
-        [sys.executable, "-m", "multiagent.testing.replayer", str(folder)],
+        [sys.executable, *(("-B",) if path else ()), "-m", "multiagent.testing.replayer", str(folder)],
         env=environment, capture_output=True, text=True, timeout=SECONDS, check=False,
     )  # fmt: skip
     if done.returncode != 0:
