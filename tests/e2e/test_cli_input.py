@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -195,13 +196,9 @@ def test_a_full_disk_loses_nothing(house: House, tmp_path: Path) -> None:
         house.home = small / "home"
         assert house.run("run", "What is 2 + 2?").code == 0
         ballast = small / "ballast"
-        with ballast.open("wb") as file:
-            try:
-                while True:
-                    file.write(b"\0" * 4096)
-                    file.flush()
-            except OSError:
-                pass
+        with ballast.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(b"\0" * 4096)
         run = house.run("run", "What is 3 + 3?")
         refused(run, 7, "STORAGE_FULL", "space")
         ballast.unlink()
