@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from multiagent.core.budget import Amount
@@ -12,6 +13,8 @@ from multiagent.core.decision import Ask, Decision, ModelAsk
 from multiagent.core.errors import (
     BreakerOpen,
     PolicyDenied,
+    StorageFull,
+    StorageUnavailable,
     VendorBadResponse,
     VendorError,
     VendorRateLimited,
@@ -20,9 +23,12 @@ from multiagent.core.errors import (
     VendorUnauthorized,
     VendorUnavailable,
 )
-from multiagent.llm.base import Answered, AttemptStarted, Chunk, ModelInfo, ModelRequest, StreamEnd, TextDelta
+from multiagent.core.messages import Message, Opaque, Text, says
+from multiagent.core.usage import Rates, Usage
+from multiagent.llm.base import Answer, Answered, AttemptStarted, Chunk, ModelInfo, ModelRequest, StreamEnd, TextDelta
 from multiagent.llm.gate_endpoints import Serving
 from multiagent.llm.profiles import Profile, Timeouts
+from multiagent.storage.sql.ops import Op, Settle, StoreCompletion
 from multiagent.testing.suites.llm import asks, calls, limited
 from multiagent.testing.vendor_stub import VendorStub, stub_model
 from tests.adapters.gate_bench import gate_over
@@ -261,3 +267,84 @@ async def test_an_error_reaches_the_streams_reader(tmp_path: Path) -> None:
         with pytest.raises(VendorUnavailable):
             async for _ in bench.gate.stream(asks(), calls(bench.clock)):
                 pass
+
+
+async def test_a_dearer_model_that_does_not_fit_leaves_the_cheaper_one(tmp_path: Path) -> None:
+    """A budget refuses a model, not the call, while another model's need fits."""
+    dear = stub_model("dear", vendor="dear", priority=100.0, rates=Rates(10**9, 10**9))
+    async with gate_over(tmp_path, [Serving(dear, VendorStub()), Serving(GOOD, VendorStub())]) as bench:
+        answer = await bench.ask("a", limited(pico=10**10))
+        assert (answer.model, answer.lowered) == ("good", 0)
+
+
+async def test_a_received_answer_is_settled_however_long_storage_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vendor is not asked again: the settle is tried in place until it holds."""
+    vendor = VendorStub()
+    async with gate_over(tmp_path, [Serving(GOOD, vendor)]) as bench:
+        commit, failures = bench.storage.writer.commit, [StorageFull("full"), StorageUnavailable("busy")]
+
+        async def failing(*ops: Op) -> tuple[object, ...]:
+            if ops and isinstance(ops[0], Settle) and failures:
+                raise failures.pop()
+            return await commit(*ops)
+
+        monkeypatch.setattr(bench.storage.writer, "commit", failing)
+        answer = await bench.ask()
+        assert not failures
+        assert len(vendor.requests) == 1
+        assert (await bench.used(), await bench.held()) == (Amount(15, answer.cost_pico), Amount())
+
+
+async def test_a_caller_cancelled_while_its_answer_is_stored_finds_it_when_it_asks_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A received answer is never paid twice, nor lost."""
+    vendor = VendorStub()
+    storing, go_on = asyncio.Event(), asyncio.Event()
+    async with gate_over(tmp_path, [Serving(GOOD, vendor)]) as bench:
+        commit = bench.storage.writer.commit
+
+        async def slow(*ops: Op) -> tuple[object, ...]:
+            if ops and isinstance(ops[0], Settle):
+                storing.set()
+                await go_on.wait()
+            return await commit(*ops)
+
+        monkeypatch.setattr(bench.storage.writer, "commit", slow)
+        call = calls(bench.clock)
+        first = asyncio.create_task(bench.gate.complete(asks(), call))
+        await storing.wait()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        again = asyncio.create_task(bench.gate.complete(asks(), call))
+        go_on.set()
+        assert (await again).cached == "completion"
+        assert len(vendor.requests) == 1
+        assert await bench.lost() == Amount()
+
+
+async def test_the_first_stored_answer_of_a_key_stands_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes that ran the same call both get the answer that was stored first; both bills are booked."""
+    async with gate_over(tmp_path, [Serving(GOOD, VendorStub("mine"))]) as bench:
+        commit, call = bench.storage.writer.commit, calls(bench.clock)
+
+        async def beaten(*ops: Op) -> tuple[object, ...]:
+            for op in ops:
+                if isinstance(op, StoreCompletion):
+                    theirs = Answer((Text("theirs"),), "stop", Usage(1, 1), "v", "m")
+                    await commit(msgspec.structs.replace(op, answer=msgspec.json.encode(theirs)))
+            return await commit(*ops)
+
+        monkeypatch.setattr(bench.storage.writer, "commit", beaten)
+        assert (await bench.gate.complete(asks(), call)).text == "theirs"
+        assert (await bench.used()).tokens == 15
+
+
+async def test_opaque_parts_of_another_model_are_dropped_and_counted(tmp_path: Path) -> None:
+    parts = (Opaque("good", "good", "thinking", b"a"), Opaque("best", "best", "thinking", b"b"), Text("So."))
+    request = ModelRequest((says("user", "a"), Message("assistant", parts), says("user", "b")), max_output=300)
+    async with gate_over(tmp_path, [Serving(GOOD, VendorStub())]) as bench:
+        assert (await bench.gate.complete(request, calls(bench.clock))).dropped == 1

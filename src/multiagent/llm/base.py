@@ -72,7 +72,8 @@ class Answer(msgspec.Struct, frozen=True):
     completion of the same idempotency key, they are those of the call that was paid, once.
     ``lowered`` is the max output that was allowed where the budget lowered it, else 0. ``lost_*`` were held for this
     call's attempts that may or may not have been billed, and count in full. ``fallbacks`` are for ``model.fallback``
-    events, in order; ``overrun``: the vendor billed above the bound that was reserved.
+    events, in order; ``overrun``: the vendor billed above the bound that was reserved. ``dropped`` counts the opaque
+    parts that another vendor or model had made, and which were not sent to this one.
     """
 
     parts: tuple[Part, ...]
@@ -89,6 +90,7 @@ class Answer(msgspec.Struct, frozen=True):
     lost_tokens: int = 0
     lost_pico: int = 0
     overrun: bool = False
+    dropped: int = 0
     fallbacks: tuple[Fallback, ...] = ()
 
     @property

@@ -79,7 +79,7 @@ async def open_gate(
     Raises ConfigInvalid.
     """
     catalog = read_catalog(config.models, config.source, environment)
-    async with Connections() as connections:
+    async with Connections(environment) as connections:
         servings = _servings(catalog, environment, connections) or offline_servings(
             config.offline_latency_s, config.offline_failure_rate
         )

@@ -16,6 +16,7 @@ from multiagent.core.clock import Clock
 from multiagent.core.decision import Decide, ModelAsk
 from multiagent.core.errors import (
     BreakerOpen,
+    BudgetExceeded,
     InvalidInput,
     NoModel,
     PlatformError,
@@ -30,15 +31,14 @@ from multiagent.core.label import join
 from multiagent.core.retry import Backoff
 from multiagent.llm.base import Answer, Answered, CallContext, Fallback, ModelRequest, StreamItem
 from multiagent.llm.cache import ExactCache, cache_key, may_keep, may_look_up
-from multiagent.llm.gate_attempt import Attempts, Job, Watch
+from multiagent.llm.gate_attempt import Attempts, read_answer
 from multiagent.llm.gate_budget import Budgets
 from multiagent.llm.gate_endpoints import Endpoints, EndpointState
 from multiagent.llm.gate_estimate import estimate_usage
+from multiagent.llm.gate_job import Job, Watch
 from multiagent.storage.kv.base import KeyValue
 from multiagent.storage.sql.base import Reader, Writer
 from multiagent.storage.sql.ops import LoseOpen
-
-_decode = msgspec.json.Decoder(Answer).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class ModelGate:
             raise InvalidInput(
                 f"the idempotency key {job.call.key!r} was used for another request; give each request its own key"
             )
-        return msgspec.structs.replace(_decode(stored.answer), cached="completion")
+        return msgspec.structs.replace(read_answer(stored.answer), cached="completion")
 
     async def _allowed(
         self, job: Job, states: tuple[EndpointState, ...], denials: list[str]
@@ -202,7 +202,11 @@ class ModelGate:
         for position, state in enumerate(states):
             if position and not await self._may(job, state, denials):
                 continue
-            answer = await self._try(job, state, has_next=position + 1 < len(states))
+            try:
+                answer = await self._try(job, state, has_next=position + 1 < len(states))
+            except BudgetExceeded as error:  # a cheaper model may fit
+                last = error
+                continue
             if isinstance(answer, Answer):
                 return answer
             last = answer

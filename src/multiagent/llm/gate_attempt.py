@@ -2,9 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -22,28 +20,24 @@ from multiagent.core.errors import (
 )
 from multiagent.core.fault import fault
 from multiagent.core.ids import Ids
-from multiagent.core.messages import Part, Text
+from multiagent.core.messages import Part
 from multiagent.core.retry import Backoff
 from multiagent.core.usage import Usage, cost
 from multiagent.llm.base import (
     Answer,
     AttemptStarted,
     CallContext,
-    Fallback,
     ModelRequest,
     StreamEnd,
-    StreamItem,
     TextDelta,
 )
-from multiagent.llm.gate_bounds import Heads, heads, prompt_bytes, request_hash
+from multiagent.llm.gate_bounds import foreign_opaques, prompt_bytes
 from multiagent.llm.gate_budget import Budgets, Held, Plan
 from multiagent.llm.gate_endpoints import EndpointState, Serving
 from multiagent.llm.gate_estimate import estimate_usage
+from multiagent.llm.gate_job import Collected, Job
 from multiagent.storage.sql.base import Reader, Writer
 from multiagent.storage.sql.ops import Op, StoreCompletion, StoreUsage
-
-Watch = Callable[[StreamItem], Awaitable[None]]
-"""Gets what streams, as it comes; the vendor waits for it."""
 
 LEAST_CALL_S: Final = 5.0
 """Waiting for a budget ends so long before the deadline that a lowered call can still be made."""
@@ -56,52 +50,8 @@ _REARM: Final = 0.01
 
 _MOST_REPORTED: Final = 4096
 _encode = msgspec.json.Encoder().encode
-
-
-@dataclass(slots=True)
-class Job:
-    """One call on its way through the gate; ``asked`` is the request's hash."""
-
-    request: ModelRequest
-    call: CallContext
-    owner: str
-    watch: Watch | None = None
-    asked: str = ""
-    heads: Heads = field(default_factory=lambda: Heads(""))
-    attempt: int = 1
-    tries: int = 0
-    resumed: bool = False
-    lost: Amount = field(default_factory=Amount)
-    fallbacks: list[Fallback] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.asked = request_hash(self.request)
-        self.heads = heads(self.request)
-
-
-@dataclass(slots=True)
-class Collected:
-    """What a stream has brought so far."""
-
-    parts: list[Part] = field(default_factory=list)
-    text: list[str] = field(default_factory=list)
-    end: StreamEnd | None = None
-    started: bool = False
-
-    def whole(self) -> tuple[Part, ...]:
-        """Return the parts, neighbouring text joined."""
-        self._join()
-        return tuple(self.parts)
-
-    def add(self, part: Part) -> None:
-        """Take a whole part."""
-        self._join()
-        self.parts.append(part)
-
-    def _join(self) -> None:
-        if self.text:
-            self.parts.append(Text("".join(self.text)))
-            self.text.clear()
+read_answer = msgspec.json.Decoder(Answer).decode
+"""Reads an answer as it is stored under its key."""
 
 
 class Attempts:
@@ -296,8 +246,14 @@ class Attempts:
         elif not end.estimated:
             key = (held.tenant, job.heads.whole, serving.model.endpoint.model)
             self._remember(key, end.usage.prompt)
-        await self._commit(job.call, book, *self.record_ops(job, answer, serving.model.endpoint.id, end.usage))
-        return answer
+        ops = (book, *self.record_ops(job, answer, serving.model.endpoint.id, end.usage))
+        stored_first = (await self._commit(job.call, *ops))[1]
+        return answer if stored_first else await self._standing(job, answer)
+
+    async def _standing(self, job: Job, answer: Answer) -> Answer:
+        """Return the answer that another process has stored under this key first: everyone gets the same."""
+        stored = await self._reader.completion(job.call.principal.tenant, job.call.key)
+        return answer if stored is None else read_answer(stored.answer)
 
     def _answer(self, serving: Serving, job: Job, held: Held, end: StreamEnd, parts: tuple[Part, ...]) -> Answer:
         usage = end.usage if end.usage is not None else estimate_usage(job.request, parts)
@@ -316,6 +272,7 @@ class Attempts:
             lost_tokens=job.lost.tokens,
             lost_pico=job.lost.pico,
             overrun=end.usage is not None and (usage.total > held.need.tokens or price > held.need.pico),
+            dropped=foreign_opaques(job.request, serving.model.endpoint.vendor, serving.model.endpoint.model),
             fallbacks=tuple(job.fallbacks),
         )
 
@@ -349,12 +306,12 @@ class Attempts:
         )
         return completion, line
 
-    async def _commit(self, call: CallContext, *ops: Op) -> None:
+    async def _commit(self, call: CallContext, *ops: Op) -> tuple[object, ...]:
         """Commit, whatever happens to the caller: a received answer is never lost for want of a moment."""
         key = (call.principal.tenant, call.key)
         running = self._settling[key] = asyncio.get_running_loop().create_task(self._insist(call, ops))
         running.add_done_callback(lambda done: self._stored(key, done))
-        await asyncio.shield(running)
+        return await asyncio.shield(running)
 
     def _stored(self, key: tuple[str, str], done: "asyncio.Task[tuple[object, ...]]") -> None:
         """Forget a commit; its error is its caller's, who may have been cancelled meanwhile."""

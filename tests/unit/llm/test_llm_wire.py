@@ -81,6 +81,11 @@ def test_usage_tells_cached_and_reasoning_tokens() -> None:
     assert end == StreamEnd("stop", Usage(100, 20, cached=64, reasoning=5), "1")
 
 
+def test_a_usage_that_leaves_a_count_open_is_none() -> None:
+    end = fed(delta("stop"), {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": None}})[-1]
+    assert end == StreamEnd("stop", None, "1")
+
+
 def test_the_last_of_growing_usages_counts() -> None:
     """Some vendors report with every chunk."""
     grown = [{**delta(content="x"), "usage": {"prompt_tokens": 9, "completion_tokens": n}} for n in (1, 2, 3)]
@@ -93,6 +98,7 @@ def test_the_last_of_growing_usages_counts() -> None:
         ([delta(content="half")], VendorBadResponse),
         ([b"{]"], VendorBadResponse),
         ([{"choices": "none"}], VendorBadResponse),
+        ([{"choices": [], "usage": {"prompt_tokens": -1, "completion_tokens": 1}}], VendorBadResponse),
         ([delta(tool_calls=[{"index": 0, "id": "a"}]), delta("stop")], VendorBadResponse),
         ([{"error": {"message": "overloaded"}}], VendorUnavailable),
         ([{"error": "overloaded"}], VendorUnavailable),

@@ -43,6 +43,7 @@ class OpenAiProvider:
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._key = key
         self._connections = connections
+        self._proxy = connections.proxy(self._url)
         self._profile = profile
         self._connect_s = timeouts.connect
 
@@ -60,6 +61,7 @@ class OpenAiProvider:
                 headers=headers,
                 timeout=ClientTimeout(total=None, connect=self._connect_s, sock_connect=self._connect_s),
                 allow_redirects=False,
+                proxy=self._proxy,
             ) as response:
                 if response.status != 200:
                     raise await self._refused(response)
@@ -68,8 +70,7 @@ class OpenAiProvider:
         except ConnectionTimeoutError:
             raise self._error(VendorTimeout, f"could not be reached in {self._connect_s:g} s", sent=False) from None
         except (ClientConnectorError, InvalidURL) as error:
-            why = error.strerror if isinstance(error, ClientConnectorError) else "its base URL is not a URL"
-            raise self._error(VendorUnavailable, f"could not be reached: {why}", sent=False) from None
+            raise self._error(VendorUnavailable, f"could not be reached: {error}", sent=False) from None
         except (ClientError, ConnectionError) as error:
             raise self._error(VendorUnavailable, f"broke the connection ({type(error).__name__})") from None
 

@@ -4,7 +4,7 @@ https://platform.openai.com/docs/api-reference/chat
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -116,18 +116,24 @@ def wire_body(model: ModelInfo, request: ModelRequest, profile: Profile) -> byte
     return _encode(body)
 
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class _Details(msgspec.Struct, frozen=True):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    cached_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
 
 
 class _Usage(msgspec.Struct, frozen=True):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
 
-    def usage(self) -> Usage:
+    def usage(self) -> Usage | None:
+        """What was used; None where the vendor leaves a count open."""
+        if self.prompt_tokens is None or self.completion_tokens is None:
+            return None
         prompt, completion = self.prompt_tokens_details, self.completion_tokens_details
         return Usage(
             self.prompt_tokens,
@@ -170,8 +176,8 @@ class _Chunk(msgspec.Struct, frozen=True):
     choices: tuple[_Choice, ...] | None = None
     usage: _Usage | None = None
     error: _Problem | str | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -272,7 +278,7 @@ class ChatStream:
     def _take_usage(self, chunk: _Chunk) -> None:
         """Vendors report usage in a chunk without choices, beside an empty delta, or as a bare object."""
         if chunk.usage is not None:
-            self._usage = chunk.usage.usage()
+            self._usage = chunk.usage.usage() or self._usage
         elif chunk.choices is None and chunk.prompt_tokens is not None:
             self._usage = Usage(chunk.prompt_tokens, chunk.completion_tokens or 0)
 
