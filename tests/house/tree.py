@@ -4,7 +4,7 @@ import ast
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -14,6 +14,12 @@ FOREIGN = ("sandbox/guest/",)
 """Folders of code that runs elsewhere: the guest's modules are compiled into the sandbox, not imported here."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@cache
+def _parse(text: str, path: str) -> ast.Module:
+    """Parse each text once, however many copies of a checkout hold it."""
+    return ast.parse(text, path)
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Source:
     @cached_property
     def tree(self) -> ast.Module:
         """The file, parsed."""
-        return ast.parse(self.text, self.path)
+        return _parse(self.text, self.path)
 
     @property
     def is_package(self) -> bool:
