@@ -1,6 +1,8 @@
 """Edits of the product's workflow files, one at a time: replay of an older run detects each."""
 
 import asyncio
+import compileall
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -109,6 +111,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory, register: Register) -> Iterato
     result = asyncio.run(record(home, register, recording))
     assert result.text == "the answer"
     shutil.copytree(PACKAGE, source / "multiagent", ignore=shutil.ignore_patterns("__pycache__", "*.wasm"))
+    for part in ("core", "engines", "agents", "orchestrator", "storage", "testing"):
+        compileall.compile_dir(source / "multiagent" / part, quiet=1)
     yield Lab(recording, source)
     shutil.rmtree(base)
 
@@ -126,10 +130,12 @@ def test_an_edit_of_the_products_workflow_is_detected(lab: Lab, edit: Edit) -> N
     after, count = re.subn(edit.pattern, edit.new, before, count=1, flags=re.DOTALL)
     assert count == 1, "the edit no longer fits the file; write it anew"
     assert after != before
+    written = path.stat().st_mtime_ns
     path.write_text(after, "utf-8")
     try:
         verdict = replay_elsewhere(lab.recording, path=[str(lab.source)])
     finally:
         path.write_text(before, "utf-8")
+        os.utime(path, ns=(written, written))  # its compiled file is good again
     assert verdict.replayed == 0, "the edit was not noticed"
     assert "NON_DETERMINISM" in verdict.drifted[0], verdict.drifted
