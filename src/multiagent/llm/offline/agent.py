@@ -5,6 +5,7 @@ transcript always gives the same next call, and nothing is remembered between tu
 """
 
 import json
+import re
 from collections.abc import Generator
 from typing import Final
 
@@ -15,13 +16,16 @@ from multiagent.llm.offline.arithmetic import expressions
 from multiagent.llm.offline.cells import cell
 from multiagent.llm.offline.dialect import Dialect
 from multiagent.llm.offline.guest_text import survey
-from multiagent.llm.offline.intents import Op, Want, general
-from multiagent.llm.offline.planner import THEMES, table_wants, theme_of
+from multiagent.llm.offline.intents import USUAL, Want, general, wants
+from multiagent.llm.offline.planner import THEMES, theme_of
 from multiagent.llm.offline.request import Asked, File, Observation
 from multiagent.llm.offline.wording import Words, lists
 
 ROWS: Final = 20_000
 """What the second try reads of a table that the first could not."""
+PAGES: Final = 4
+"""How often a file is read on where no code can read it."""
+Found = dict[str, object]
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -31,47 +35,50 @@ class Call(msgspec.Struct, frozen=True):
     arguments: str
 
 
+class Source(msgspec.Struct, frozen=True):
+    """A table to load: the code for it, the guest functions it can do without, its columns' kinds by name."""
+
+    code: str
+    simpler: dict[str, str]
+    kinds: dict[str, str]
+
+
 Work = Generator[Call, Observation, str]
-Found = dict[str, object]
-GONE: Final = "\x00"
-"""Starts the content of an observation that says that a tool cannot be called at all."""
 
 
 def turn(asked: Asked, seen: list[Observation], tools: frozenset[str], room: int) -> Call | str:
     """Return the next call, of one of these tools and of at most ``room`` tokens, or the agent's final text."""
-    work = _work(asked, room)
+    words = Words(chinese=asked.chinese)
+    work = _work(asked, words, room)
     rest = iter(seen)
     try:
         call = next(work)
         while True:
+            given: Observation | None = None
             if call.name not in tools:
-                given = Observation(call.name, call.arguments, f"{GONE}{call.name}", failed=True)
+                given = Observation(call.name, "", words.say("no tool", tool=call.name), failed=True, gone=True)
+            elif estimate_text(call.name) + estimate_text(call.arguments) > room:
+                given = Observation(call.name, "", words.say("too long"), failed=True, gone=True)
             else:
-                told = next(rest, None)
-                if told is None:
-                    return call
-                given = told
+                given = next(rest, None)
+            if given is None:
+                return call
             call = work.send(given)
     except StopIteration as done:
         return str(done.value)
 
 
-def _work(asked: Asked, room: int) -> Work:
-    theme = theme_of(asked.task.instruction)
-    words = Words(chinese=asked.chinese)
+def _work(asked: Asked, words: Words, room: int) -> Work:
     files = [one for one in asked.attachments if one.form != "binary"]
-    if theme == "join":
-        return (yield from _join(asked, files, words, room))
+    tables = [one for one in files if one.form in {"table", "json"}]
+    theme = theme_of(asked.task.instruction)
+    parts: list[str] = []
     if not files:
         return (yield from _sums(asked, words))
-    parts: list[str] = []
-    for file in files:
-        if file.form in {"table", "json"}:
-            parts.append((yield from _table(asked, file, words, room)))
-        else:
-            parts.append((yield from _text(asked, file, words)))
-    if len([one for one in files if one.form == "table"]) > 1:
-        parts.append((yield from _join(asked, files, words, room)))
+    for file in files if theme != "join" else []:
+        parts.append((yield from (_table if file in tables else _text)(asked, file, words, room)))
+    if len(tables) > 1:
+        parts.append((yield from _join(tables, words)))
     return "\n\n".join(one for one in parts if one)
 
 
@@ -81,165 +88,162 @@ def _sums(asked: Asked, words: Words) -> Work:
     for one in dict.fromkeys(found):
         told = yield Call("calculator", json.dumps({"expression": one}))
         lines.append(words.failed(one, told.content) if told.failed else f"{one} = **{told.content.strip()}**")
-    if lines:
-        return "\n".join(lines)
-    told_before = "\n\n".join(one.result for one in asked.inputs)
-    return told_before or words.ignorant(asked.attachments)
+    before = "\n\n".join(one.result for one in asked.inputs)
+    return "\n".join(lines) or before or words.ignorant(asked.attachments)
 
 
-def _run(code: str, retry: str, files: list[File]) -> Generator[Call, Observation, Found | str]:
-    """Run a cell; where it fails run a more careful one; return what it printed, or why there is nothing."""
-    names = [one.name for one in files]
+def _run(files: list[File], *cells: str) -> Generator[Call, Observation, Found | str]:
+    """Run a cell, where it fails the next; return what it printed, or why there is nothing."""
     why = ""
-    for source in (code, retry):
-        told = yield Call("python", json.dumps({"code": source, "files": names}, ensure_ascii=False))
+    for code in cells:
+        arguments = {"code": code, "files": [one.name for one in files]}
+        told = yield Call("python", json.dumps(arguments, ensure_ascii=False))
         why = told.content
-        if not told.failed:
-            try:
-                found = json.loads(told.content)
-            except ValueError:
-                found = None
-            if isinstance(found, dict):
-                return found
-        elif why.startswith(GONE):
+        if told.failed and told.gone:
             break
+        try:
+            found = json.loads(told.content)
+        except ValueError:
+            continue
+        if not told.failed and isinstance(found, dict):
+            return found
     return why
 
 
-def _dialect(file: File) -> Generator[Call, Observation, Dialect | str]:
-    """Return how a table is written, from its head or, where that has too little data, from a look into the file."""
-    if file.dialect:
-        return file.dialect
-    code = cell(f"show(peek({'/data/' + file.name!r}))")
-    found = yield from _run(code, code, [file])
-    if isinstance(found, str):
-        return found
-    lines, before = found.get("lines"), found.get("before")
-    return Dialect([str(one) for one in lines], before) if isinstance(lines, list) and isinstance(before, int) else ""
+def _source(file: File) -> Generator[Call, Observation, Source | str]:
+    """Return how to load a table, from its head or, where that has too little data, from a look into the file."""
+    path = f"/data/{file.name}"
+    if file.form == "json":
+        return Source(f"records({path!r})", {}, file.fields)
+    dialect = file.dialect
+    if not dialect:
+        found = yield from _run([file], cell(f"show(peek({path!r}))"))
+        if isinstance(found, str):
+            return found
+        lines = found["lines"] if isinstance(found["lines"], list) else []
+        dialect = Dialect([str(one) for one in lines], int(str(found["before"])))
+    kinds = dict(zip(dialect.names, dialect.kinds, strict=True))
+    return Source(f"load({path!r}, {dialect.arguments})", dialect.simpler, kinds)
 
 
 def _table(asked: Asked, file: File, words: Words, room: int) -> Work:
-    opening = f"t = records({'/data/' + file.name!r})"
-    dialect: Dialect | None = None
-    if file.form == "table":
-        told = yield from _dialect(file)
-        if isinstance(told, str):
-            return words.failed(file.name, told)
-        dialect = told
-        opening = f"t = load({'/data/' + file.name!r}, {dialect.arguments})"
-    wanted = chosen(asked, file, dialect)
-    without = dialect.simpler if dialect else {}
+    source = yield from _source(file)
+    if isinstance(source, str):
+        return words.failed(file.name, source)
     lines: list[str] = []
     results: list[tuple[Want, object]] = []
-    rows = 0
-    for group in _packed(wanted, opening, without, room):
-        found = yield from _run(_cell(opening, group, without), _cell(opening, group, without, careful=True), [file])
+    rows: object = 0
+    for group in _packed(chosen(asked, source), source, room):
+        careful = _cell(source, group, limit=f", limit={ROWS})")
+        found = yield from _run([file], _cell(source, group), careful)
         if isinstance(found, str):
-            lines.append(words.failed(", ".join(dict.fromkeys(words.say(f"op {one.op}") for one in group)), found))
+            names = words.names(dict.fromkeys(words.say(f"op {one.op}") for one in group))
+            lines.append(words.failed(names, found))
         elif "shape" in found:
             return words.say("shape", name=file.name, outline=found["shape"])
         else:
-            rows = int(str(found["rows"]))
-            answers = found["found"]
-            results += zip(group, answers, strict=False) if isinstance(answers, list) else []
+            rows, told = found["rows"], found["found"]
+            results += [(one, told[_call(one, source)]) for one in group] if isinstance(told, dict) else []
     return "\n".join([words.table(file.name, rows, results, asked.query), *lines] if results else lines)
 
 
-def chosen(asked: Asked, file: File, dialect: Dialect | None) -> list[Want]:
+def chosen(asked: Asked, source: Source) -> list[Want]:
     """Return what this agent finds out about a table: its theme's part of what is asked, or a report of its theme."""
     theme = theme_of(asked.task.instruction)
-    ops = next((ops for name, ops in THEMES if name == theme), tuple(op for _, ops in THEMES for op in ops))
+    ops = dict(THEMES).get(theme) or tuple(op for _, ops in THEMES for op in ops)
     query = asked.query or asked.task.instruction
-    told = [one for one in table_wants(query, file, dialect) if one.op in ops]
+    told = [one for one in wants(query, source.kinds) if one.op in ops]
     if told and not general(query):
         return told
-    usual: tuple[Op, ...] = ("profile", "groups", "correlate", "outliers", "trend")
-    if not theme and len(asked.attachments) > 1:
-        usual = ("profile", "groups")
+    usual = USUAL if theme or len(asked.attachments) < 2 else USUAL[:2]
     return list(dict.fromkeys([Want(op) for op in usual if op in ops] + [one for one in told if one.columns]))
 
 
-def _packed(wanted: list[Want], opening: str, without: dict[str, str], room: int) -> list[list[Want]]:
+def _packed(wanted: list[Want], source: Source, room: int) -> list[list[Want]]:
     """Put into one cell what an answer has room for."""
     groups: list[list[Want]] = []
     for one in wanted:
-        if groups and estimate_text(json.dumps(_cell(opening, [*groups[-1], one], without))) < room - 60:
+        if groups and estimate_text(json.dumps(_cell(source, [*groups[-1], one]))) < room - 60:
             groups[-1].append(one)
         else:
             groups.append([one])
     return groups
 
 
-def _cell(opening: str, wanted: list[Want], without: dict[str, str], *, careful: bool = False) -> str:
-    """Return the program that finds this out; the careful one reads less and keeps what works."""
-    calls = [_call(one) for one in wanted]
-    if careful:
-        calls = [f"attempt(lambda: {one})" for one in calls]
-        opening = opening[:-1] + f", limit={ROWS})"
-    shown = f"show({{'rows': t.size, 'found': [{', '.join(calls)}]}})"
-    if opening.startswith("t = records"):
-        path = opening[len("t = records(") :].partition(", limit")[0].rstrip(")")
-        shown = f"if t:\n {shown}\nelse:\n show({{'shape': shape({path})}})"
-    return cell(f"{opening}\n{shown}", without)
+def _cell(source: Source, wanted: list[Want], limit: str = "") -> str:
+    """Return the program that finds this out; with a limit it reads less and keeps what works."""
+    calls = dict.fromkeys(_call(one, source) for one in wanted)
+    found = ", ".join(f"{one!r}: attempt(lambda: {one})" if limit else f"{one!r}: {one}" for one in calls)
+    shown = f"show({{'rows': t.size, 'found': {{{found}}}}})"
+    if source.code.startswith("records"):
+        shown = f"if t:\n {shown}\nelse:\n show({{'shape': shape{source.code[len('records') :]}}})"
+    return cell(f"t = {source.code[:-1]}{limit or ')'}\n{shown}", source.simpler)
 
 
-def _call(want: Want) -> str:
+def _call(want: Want, source: Source) -> str:
     table = "t"
     for one in want.filters:
         table = f"keep({table}, t.at({one.column!r}), {one.sign!r}, {one.value!r})"
     columns = _places(want.columns)
+    dates = sorted(
+        (name not in want.columns, f"t.at({name!r})") for name, kind in source.kinds.items() if kind == "date"
+    )
+    how = ", 12, True" if want.extremes else "" if want.by else ", 6"
     calls = {
-        "profile": f"profile({table})",
-        "duplicates": f"duplicates({table})",
         "correlate": f"correlate({table})",
         "outliers": f"outliers({table})",
-        "groups": f"groups({table}, {_places(want.by)}, {columns}{', 12, True' if want.extremes else ', 6' if not want.by else ''})",
+        "trend": f"trend({table}, {columns}, {dates[0][1] if dates else f'steady(t, {columns})'})",
+        "groups": f"groups({table}, {_places(want.by)}, {columns}{how})",
         "top": f"top({table}, {columns}, {want.count}, {want.largest})",
-        "missing": f"gaps({table}, {columns})",
     }
-    return calls.get(want.op, f"{want.op}({table}, {columns})")
+    return calls.get(want.op, f"profile({table})")
 
 
 def _places(columns: tuple[str, ...]) -> str:
     return "[" + ", ".join(f"t.at({one!r})" for one in columns) + "]"
 
 
-def _join(asked: Asked, files: list[File], words: Words, room: int) -> Work:
-    openings: list[str] = []
-    tables = [one for one in files if one.form in {"table", "json"}]
-    simpler = (tables[0].dialect or Dialect(["a,b"])).simpler
+def _join(tables: list[File], words: Words) -> Work:
+    sources: dict[str, Source] = {}
     for file in tables:
-        path = "/data/" + file.name
-        told = (yield from _dialect(file)) if file.form == "table" else None
-        if isinstance(told, str):
-            return words.failed(file.name, told)
-        simpler = {name: one for name, one in simpler.items() if told and told.simpler.get(name) == one}
-        openings.append(f"{file.name!r}: " + (f"load({path!r}, {told.arguments})" if told else f"records({path!r})"))
-    start = f"tables = {{{', '.join(openings)}}}\n"
+        source = yield from _source(file)
+        if isinstance(source, str):
+            return words.failed(file.name, source)
+        sources[file.name] = source
+    simpler = [set(one.simpler.items()) for one in sources.values()]
+    shared = dict(set.intersection(*simpler))
+    start = f"tables = {{{', '.join(f'{name!r}: {one.code}' for name, one in sources.items())}}}\n"
     calls = "{'links': links(tables), 'named': named(tables), 'lookups': lookups(tables)}"
-    code = cell(f"{start}print(json.dumps({calls}, ensure_ascii=False))", simpler)
-    found = yield from _run(code, code, tables)
+    found = yield from _run(tables, cell(f"{start}print(json.dumps({calls}, ensure_ascii=False))", shared))
     if isinstance(found, str):
-        return words.failed(words.names(one.name for one in tables), found)
-    explained = [", ".join(map(repr, one)) for one in lists(found["lookups"])][:3]
-    if explained:
-        calls = ", ".join(f"joined(tables, {one})" for one in explained)
-        code = cell(f"{start}print(json.dumps({{'joined': [{calls}]}}, ensure_ascii=False))", simpler)
-        got = yield from _run(code, code, tables)
+        return words.failed(words.names(sources), found)
+    explained = [f"joined(tables, {', '.join(map(repr, one))})" for one in lists(found["lookups"])][:3]
+    if any(kind in {"int", "float"} for one in sources.values() for kind in one.kinds.values()) and explained:
+        code = cell(f"{start}print(json.dumps({{'joined': [{', '.join(explained)}]}}, ensure_ascii=False))", shared)
+        got = yield from _run(tables, code)
         found |= got if isinstance(got, dict) else {}
     return words.links(found)
 
 
-def _text(asked: Asked, file: File, words: Words) -> Work:
-    path = "/data/" + file.name
+def _text(asked: Asked, file: File, words: Words, room: int) -> Work:
+    path = f"/data/{file.name}"
     why = ""
     if file.form == "text":
-        code = cell(f"show(survey(read({path!r}), {asked.query[:600]!r}))")
-        found = yield from _run(code, code, [file])
+        found = yield from _run([file], cell(f"show(survey(read({path!r}), {asked.query[:600]!r}))"))
         if isinstance(found, dict):
             return words.text(file.name, found)
         why = found
-    told = yield Call("attachments", json.dumps({"action": "read", "name": file.name}, ensure_ascii=False))
-    if told.failed:
-        return words.failed(file.name, why or told.content)
-    return words.text(file.name, survey(told.content, asked.query))
+    lines: list[str] = []
+    more: re.Match[str] | None = None
+    for _ in range(PAGES):
+        arguments = {"action": "read", "name": file.name, "offset": int(more[1]) if more else 0}
+        told = yield Call("attachments", json.dumps(arguments, ensure_ascii=False))
+        if told.failed:
+            return words.failed(file.name, why or told.content)
+        head, _, text = told.content.partition("\n")
+        lines.append(text)
+        more = re.search(r"more from offset (\d+)", head)
+        if not more:
+            break
+    part = "\n" + words.say("partly") if more or any("characters left out" in one for one in lines) else ""
+    return words.text(file.name, survey("\n".join(lines), asked.query)) + part

@@ -83,17 +83,15 @@ def missing(values: Iterable[str], kind: str = "text") -> set[str]:
 def kind_of(values: Iterable[str], comma: bool = False) -> str:
     """Return the type of a column's distinct cells, gaps aside: int, float, bool, date, text or empty."""
     known = [one for one in values if one.lower() not in GAPS]
-    if not known:
-        return "empty"
-    if len(known) < 7 and any({one.lower() for one in known} <= pair for pair in BOOLS):
-        return "bool"
     numbers = [one for one in (number(cell, comma) for cell in known) if one is not None]
-    if len(numbers) >= 0.9 * len(known):
-        if any(cell[0] == "0" and cell.isdigit() and len(cell) > 1 for cell in known):
-            return "text"
-        return "int" if all(one == int(one) for one in numbers) and not any("." in one for one in known) else "float"
+    if known and len(numbers) >= 0.9 * len(known):
+        coded = any(cell[0] == "0" and cell.isdigit() and len(cell) > 1 for cell in known)
+        whole = all(one == int(one) for one in numbers) and not any("." in one for one in known)
+        return "text" if coded else "int" if whole else "float"
+    if known and len(known) < 7 and any({one.lower() for one in known} <= pair for pair in BOOLS):
+        return "bool"
     dates = sum(moment(cell) is not None or moment(cell, True) is not None for cell in known)
-    return "date" if dates >= 0.9 * len(known) else "text"
+    return "empty" if not known else "date" if dates >= 0.9 * len(known) else "text"
 
 
 def split(lines: Iterable[str], mark: str) -> Iterator[list[str]]:

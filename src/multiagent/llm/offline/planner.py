@@ -6,8 +6,7 @@ from typing import Final
 import msgspec
 
 from multiagent.llm.offline.arithmetic import expressions
-from multiagent.llm.offline.dialect import Dialect
-from multiagent.llm.offline.intents import Op, Want, general, wants
+from multiagent.llm.offline.intents import Op, general, wants
 from multiagent.llm.offline.request import Asked, File
 from multiagent.llm.offline.wording import Words
 
@@ -66,11 +65,8 @@ def plan(asked: Asked) -> Plan:
 def _drafts(asked: Asked) -> list[Draft]:
     files = [one for one in asked.attachments if one.form != "binary"]
     named = [one for one in files if one.name.lower() in asked.query.lower()]
-    files = (
-        named
-        if named and len(files) > len(named) and not re.search(r"all|other|every|其他|所有|全部", asked.query)
-        else files
-    )
+    if named and not re.search(r"\b(?:all|others?|every|rest)\b|其他|所有|全部", asked.query, re.IGNORECASE):
+        files = named
     if not files:
         sums = expressions(asked.query)
         return [Draft("sum", topic=one) for one in sums] or [Draft("answer", tuple(asked.attachments))]
@@ -85,16 +81,10 @@ def _drafts(asked: Asked) -> list[Draft]:
 
 def themes(query: str, file: File) -> list[str]:
     """Return the themes of a table that a query asks for; all of them where it asks for a report, or nothing known."""
-    told = table_wants(query, file)
+    told = wants(query, file.fields)
     if general(query) or not told:
         return [name for name, _ in THEMES]
     return [name for name, ops in THEMES if any(want.op in ops for want in told)] or ["table"]
-
-
-def table_wants(query: str, file: File, dialect: Dialect | None = None) -> list[Want]:
-    """Return what a query asks of this file."""
-    known = dialect or (file.dialect if file.form == "table" else None)
-    return wants(query, dict(zip(known.names, known.kinds, strict=True)) if known else file.fields)
 
 
 def theme_of(instruction: str) -> str:

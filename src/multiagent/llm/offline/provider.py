@@ -68,8 +68,6 @@ def _turn(request: ModelRequest, given: Asked) -> tuple[tuple[Part, ...], Finish
     seen = observations(request)
     told = turn(given, seen, frozenset(one.name for one in request.tools), request.max_output)
     if isinstance(told, Call):
-        if estimate_text(told.name) + estimate_text(told.arguments) > request.max_output:
-            return _text(Words(chinese=given.chinese).say("too long", most=request.max_output), request.max_output)
         return (ToolCall(f"{given.task.id or 'chat'}_call_{len(seen) + 1}", told.name, told.arguments),), "tool_calls"
     if request.purpose == "chat":
         told += "\n\n" + Words(chinese=given.chinese).say("label")

@@ -51,10 +51,10 @@ class File(msgspec.Struct, frozen=True):
 
     @property
     def fields(self) -> dict[str, str]:
-        """The keys seen in the head of a JSON file, each with the kind of its first value."""
-        if self.form != "json":
-            return {}
-        found = re.findall(r'"([^"\n]{1,60})"\s*:\s*("|-?\d|true|false)', self.head)
+        """The columns of a table, or the keys of a JSON file, as far as the head shows them, each with its kind."""
+        if dialect := self.dialect if self.form == "table" else None:
+            return dict(zip(dialect.names, dialect.kinds, strict=True))
+        found = re.findall(r'"([^"\n]{1,60})"\s*:\s*("|-?\d|true|false)', self.head if self.form == "json" else "")
         return {key: {'"': "text", "t": "bool", "f": "bool"}.get(value[0], "float") for key, value in reversed(found)}
 
 
@@ -100,12 +100,13 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """A tool call of this transcript with what came back."""
+    """A tool call with what came back; ``gone``: it can never be made."""
 
     name: str
     arguments: str
     content: str
     failed: bool
+    gone: bool = False
 
 
 def asked(messages: tuple[Message, ...]) -> Asked:

@@ -55,8 +55,6 @@ class Words:
 
     def failed(self, what: str, why: str) -> str:
         """Say that something could not be done, and why."""
-        if why.startswith("\x00"):
-            return self.say("missing tool", what=what, tool=why[1:])
         last = next((line.strip() for line in reversed(why.splitlines()) if line.strip()), "")[:300]
         return self.say("failed", what=what, why=last)
 
@@ -64,7 +62,7 @@ class Words:
         """Say that there is nothing to compute from."""
         return self.say("unreadable", names=self.names(one.name for one in files)) if files else self.say("ignorant")
 
-    def table(self, name: str, rows: int, results: list[tuple[Want, object]], query: str) -> str:
+    def table(self, name: str, rows: object, results: list[tuple[Want, object]], query: str) -> str:
         """All that was found out about a table; what a plain report cannot find is left out."""
         lines = [self.say("table", name=name, rows=rows)]
         for want, found in results:
@@ -96,26 +94,22 @@ class Words:
         return self.say("gaps", total=sum(count for _, count in holes), each=each, most=most)
 
     def _missing(self, found: Record, want: Want, query: str) -> list[str]:
-        gaps = [(str(name), int(str(count))) for name, count in lists(found["columns"])]
-        return [
-            self._holes(gaps),
-            *(self.say("gap", name=name, count=count) for name, count in gaps if name in want.columns),
-        ]
+        gaps = [(str(one["name"]), int(str(one["missing"]))) for one in records(found["columns"])]
+        told = [self.say("gap", name=name, count=count) for name, count in gaps if name in want.columns]
+        return [self._holes(gaps), *told]
 
     def _duplicates(self, found: Record, want: Want, query: str) -> list[str]:
         return [self.say("duplicates", found)]
 
-    def _distinct(self, found: object, want: Want, query: str) -> list[str]:
-        lines = []
-        for one in records(found):
-            values = self.names(one["values"]) if isinstance(one["values"], list) else ""
-            lines.append(self.say("distinct", one | {"values": self.say("colon") + values if values else ""}))
-        return lines
+    def _distinct(self, found: Record, want: Want, query: str) -> list[str]:
+        columns = [one for one in records(found["columns"]) if one["name"] in want.columns or not want.columns]
+        return [self.say("distinct", one) for one in columns]
 
-    def _sums(self, found: object, want: Want, query: str) -> list[str]:
-        spread = re.search(r"deviation|std|标准差", query, re.IGNORECASE)
-        forms = ("sums", "deviation") if spread else ("sums",)
-        return [self.say(form, one) for one in records(found) for form in forms]
+    def _sums(self, found: Record, want: Want, query: str) -> list[str]:
+        columns = [one for one in records(found["columns"]) if "sum" in one]
+        named = [one for one in columns if one["name"] in want.columns] or columns
+        forms = ("sums", "deviation") if re.search(r"deviation|std|标准差", query, re.IGNORECASE) else ("sums",)
+        return [self.say(form, one) for one in named for form in forms]
 
     def _groups(self, found: object, want: Want, query: str) -> list[str]:
         lines = []
