@@ -12,7 +12,6 @@ from multiagent.app.system import SystemClock, SystemIds
 from multiagent.core.breaker import BreakerPolicy
 from multiagent.core.decision import APPROVE, Ask, Decision, ToolAsk
 from multiagent.core.errors import (
-    ConfigInvalid,
     EffectUnknown,
     PolicyDenied,
     SandboxBusy,
@@ -31,7 +30,6 @@ from multiagent.tools.base import Checked, ToolContext, ToolOutput, ToolRequest
 from multiagent.tools.function import FunctionTool
 from multiagent.tools.registry import Registry
 from multiagent.tools.runner import RunnerOptions, ToolRunner
-from multiagent.tools.seed_form import ClassTool
 
 ADA = Principal("acme", "ada")
 Answering = Callable[[str], Coroutine[object, object, str | ToolOutput]]
@@ -342,62 +340,3 @@ class TestEffects:
         with pytest.raises(PolicyDenied):
             await bench.run("pay", "thousand")
         assert bench.ran == []
-
-
-class Analytics:
-    """The seed's custom tool, as the seed writes it."""
-
-    name = "custom_analytics"
-    description = "Perform custom data analytics operations"
-
-    def __init__(self) -> None:
-        self.schema: dict[str, object] = {
-            "type": "object",
-            "properties": {
-                "data_source": {"type": "string", "description": "Data source URL or identifier"},
-                "analysis_type": {"type": "string", "enum": ["descriptive", "predictive", "prescriptive"]},
-                "parameters": {"type": "object"},
-            },
-            "required": ["data_source", "analysis_type"],
-        }
-
-    async def execute(self, parameters: dict[str, object]) -> dict[str, object]:
-        if parameters["data_source"] == "gone":
-            return {"success": False, "error": "no such source"}
-        return {"success": True, "result": parameters["analysis_type"], "metadata": {"data_points": 3}}
-
-
-class TestForms:
-    """How users write tools."""
-
-    @pytest.mark.requirement("S.tools.schema")
-    async def test_a_class_of_the_seeds_form_is_a_tool(self, bench: Bench) -> None:
-        runner = ToolRunner(Registry([ClassTool(Analytics())]), bench.decide, bench.storage.writer, SystemClock())
-        for arguments, content in (
-            ('{"data_source": "x", "analysis_type": "predictive"}', '"result":"predictive"'),
-            ('{"data_source": "gone", "analysis_type": "predictive"}', "no such source"),
-        ):
-            request = ToolRequest("custom_analytics", arguments)
-            checked = await runner.check(request, bench.context())
-            assert content in (await runner.run(request, bench.context(), checked)).content
-
-    @pytest.mark.requirement("S.tools.schema")
-    @pytest.mark.parametrize(
-        "arguments",
-        ["{}", '{"data_source": 1, "analysis_type": "predictive"}', '{"data_source": "x", "analysis_type": "y"}'],
-    )
-    async def test_its_schema_is_checked_before_it_runs(self, bench: Bench, arguments: str) -> None:
-        runner = ToolRunner(Registry([ClassTool(Analytics())]), bench.decide, bench.storage.writer, SystemClock())
-        checked = await runner.check(ToolRequest("custom_analytics", arguments), bench.context())
-        assert checked.verdict == "invalid"
-
-    def test_a_schema_that_is_none_or_reaches_outside_is_refused(self) -> None:
-        for schema in ({"type": "thing"}, {"$ref": "http://127.0.0.1:9/schema.json"}):
-            tool = Analytics()
-            tool.schema = dict(schema)
-            with pytest.raises(ConfigInvalid, match="custom_analytics"):
-                Registry([ClassTool(tool)])
-
-    def test_two_tools_of_one_name_are_refused(self) -> None:
-        with pytest.raises(ConfigInvalid, match="two tools"):
-            Registry([ClassTool(Analytics()), ClassTool(Analytics())])
