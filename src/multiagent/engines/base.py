@@ -188,7 +188,7 @@ class RunResult(msgspec.Struct, frozen=True):
 class Engine(Protocol):
     """A durable engine. Task ids are unique over tenants."""
 
-    async def start(self, tenant: str, task: str, workflow: str, input: bytes) -> None:  # noqa: A002
+    async def start(self, tenant: str, task: str, workflow: str, input: bytes) -> None:  # noqa: A002 - what it is
         """Start a workflow, idempotent by id."""
         ...
 
@@ -196,7 +196,7 @@ class Engine(Protocol):
         """Wait for the end; cancelling the wait does not touch the workflow."""
         ...
 
-    async def signal(self, tenant: str, task: str, name: str, value: bytes, id: str) -> None:  # noqa: A002
+    async def signal(self, tenant: str, task: str, name: str, value: bytes, id: str) -> None:  # noqa: A002 - its id
         """Deliver a signal once by ``id``; NotFound for an unknown task, InvalidInput for a finished one."""
         ...
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Any, cast
 
-from multiagent.core.errors import EngineError, EngineUnavailable, InvalidInput, NonDeterminism, NotFound
+from multiagent.core.errors import EngineError, EngineUnavailable, InvalidInput, NonDeterminism, NotFound, PlatformError
 from multiagent.core.outcome import Failure, Outcome
 from multiagent.engines.base import RunResult, Workflow
 from multiagent.engines.embedded.ending import quarantine_ops
@@ -47,7 +47,8 @@ class EmbeddedEngine:
     async def recover(self) -> tuple[str, ...]:
         """Go on with every run that this home had under way; return their tasks' ids.
 
-        A run whose code drifted is quarantined, one whose workflow is not registered here is left as it is.
+        A run whose code drifted is quarantined; one that cannot go on here (its workflow or step is not registered) is
+        left as it is.
         """
         taken = []
         for row in await self._parts.reader.unfinished():
@@ -68,7 +69,11 @@ class EmbeddedEngine:
                 _log.error("task %s is quarantined: %s", row.id, drift)
                 await self._parts.writer.commit(*quarantine_ops(row, drift, self._parts.clock.now()))
                 return False
-        await asyncio.shield(run.started)
+        try:
+            await asyncio.shield(run.started)
+        except PlatformError as error:
+            _log.warning("task %s could not be gone on with: %s", row.id, error)
+            return False
         return True
 
     async def result(self, tenant: str, task: str) -> RunResult:
