@@ -160,6 +160,24 @@ async def test_a_closed_writer_says_so(tmp_path: Path) -> None:
         await writer.commit(creates())
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_defect_ends_the_writer_and_nobody_waits_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread's traceback goes to the thread's own hook; whoever waits gets an error."""
+    writer = await SqliteWriter.open(tmp_path / DATABASE, CountedIds())
+
+    def broken(*_: object) -> object:
+        raise AttributeError("a defect")
+
+    monkeypatch.setattr("multiagent.storage.sql.sqlite.writer.perform", broken)
+    answers = await asyncio.gather(*(writer.commit(creates(f"t{n}")) for n in range(3)), return_exceptions=True)
+    assert [type(one) for one in answers] == [StorageError] * 3
+    with pytest.raises(StorageError, match="has died"):
+        await writer.commit(creates())
+    await writer.close()
+
+
 async def test_a_full_database_fails_what_does_not_fit_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     writer = await SqliteWriter.open(tmp_path / DATABASE, CountedIds())
     await writer.commit(creates())

@@ -17,6 +17,9 @@ ENCODE: Final = msgspec.json.Encoder().encode
 LOG_AFTER: Final = 64
 """Events of unfinished tasks that may wait for their place in the log; a finished task's never wait."""
 
+ENTROPY_BYTES: Final = 4096
+"""Asked of the system at once: one call for the salts of 256 events."""
+
 MOST_REMEMBERED: Final = 1024
 """Tasks whose counters are remembered."""
 
@@ -58,7 +61,8 @@ class Scribe:
     def __init__(self, connection: sqlite3.Connection, entropy: Callable[[int], bytes] = os.urandom) -> None:
         self._cursor = connection.cursor()
         self._run = self._cursor.execute
-        self.entropy = entropy
+        self._entropy = entropy
+        self._random, self._taken = b"", 0
         self.ids: Iterator[str] = iter(())
         self.headers: list[EventHeader] = []
         self.released = False
@@ -85,6 +89,14 @@ class Scribe:
     def change_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
         """Run a statement once a row."""
         self._cursor.executemany(sql, rows)
+
+    def entropy(self, count: int) -> bytes:
+        """Return ``count`` bytes that were never given out before."""
+        start = self._taken
+        self._taken = start + count
+        if self._taken > len(self._random):
+            self._random, start, self._taken = self._entropy(ENTROPY_BYTES), 0, count
+        return self._random[start : start + count]
 
     def task(self, tenant: str, task: str) -> TaskCounters:
         """Return a task's counters, to be moved on by who uses them; NotFound where there is no such task."""

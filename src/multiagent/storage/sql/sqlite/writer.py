@@ -1,7 +1,7 @@
 """The one writer: a thread that commits what the event loop hands it, many requests in one transaction.
 
-Each request runs in a savepoint of its own, so one that fails rolls back alone; the answers of a batch come back to
-the event loop in one call.
+A request that fails rolls back alone: a batch in which one fails is run again with a savepoint for each. The answers
+of a batch come back to the event loop in one call.
 """
 
 import asyncio
@@ -222,21 +222,26 @@ class SqliteWriter:
         if self._broken is not None:
             for request in batch:
                 request.error = self._broken
-        elif not self._transact(batch, done):
-            if len(batch) > 1 and not isinstance(batch[0].error, StorageUnavailable):
-                self._one_by_one(batch, done)
-            elif any(one.future is None for one in batch):
-                self._stop(batch, batch[0].error)
+        elif not self._transact(batch, done, self._plainly):
+            self._again(batch, done)
         self._scribe.log_now = False
         self._scribe.trim()
         done.requests = [one for one in batch if one not in self._held] if self._held else batch
         done.broken = self._broken
         self._call(self._deliver, done)
 
+    def _again(self, batch: list[_Request], done: "_Done") -> None:
+        """After a request failed and nothing was committed: run the others, each in its savepoint."""
+        if len(batch) < 2 or isinstance(batch[0].error, StorageUnavailable):
+            if any(one.future is None for one in batch):
+                self._stop(batch, batch[0].error)
+        elif not self._transact(batch, done, self._saving):
+            self._one_by_one(batch, done)
+
     def _one_by_one(self, batch: list[_Request], done: "_Done") -> None:
         """Run each request in a transaction of its own; stop where a queued one fails, as later ones build on it."""
         for position, request in enumerate(batch):
-            if not self._transact([request], done) and request.future is None:
+            if not self._transact([request], done, self._plainly) and request.future is None:
                 self._stop(batch[position:], request.error)
                 return
 
@@ -251,15 +256,15 @@ class SqliteWriter:
         for one in rest:
             one.error = error
 
-    def _transact(self, batch: list[_Request], done: "_Done") -> bool:
+    def _transact(self, batch: list[_Request], done: "_Done", attempt: Callable[[list[_Request]], bool]) -> bool:
         """Commit a batch, less the requests that fail; note every answer and error.
 
-        Returns False where nothing was committed: the transaction was lost, or a queued request failed in it.
+        Returns False where nothing was committed: the attempt said so, or the transaction was lost.
         """
         scribe = self._scribe
         try:
             scribe.begin()
-            if not (self._attempt(batch[0]) if len(batch) == 1 else self._attempt_all(batch)):
+            if not attempt(batch):
                 scribe.change("ROLLBACK")
                 return False
             scribe.commit()
@@ -275,7 +280,11 @@ class SqliteWriter:
         done.released = done.released or scribe.released
         return True
 
-    def _attempt_all(self, batch: list[_Request]) -> bool:
+    def _plainly(self, batch: list[_Request]) -> bool:
+        """Attempt all; return False at the first that fails. Savepoints would cost each what few need."""
+        return all(map(self._attempt, batch))
+
+    def _saving(self, batch: list[_Request]) -> bool:
         """Attempt each in its savepoint; return False where a queued one failed."""
         change = self._scribe.change
         for request in batch:
