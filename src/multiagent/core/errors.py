@@ -1,7 +1,5 @@
-"""The one error tree of the platform.
-
-Every error has a stable ``code``, says whether trying again can help (``retryable``), and a message that tells
-the reader what to do. ``Failure`` (``core.outcome``) is the same thing as data, for journals and wires.
+"""The one error tree: each has a stable ``code``, whether trying again can help (``retryable``), and a message that
+tells what to do. ``Failure`` (``core.outcome``) is the same as data, for journals and wires.
 
 PlatformError                INTERNAL
 ├── InvalidInput             INVALID_INPUT
@@ -55,9 +53,6 @@ PlatformError                INTERNAL
     ├── ToolArguments        TOOL_ARGUMENTS
     ├── ToolTimeout          TOOL_TIMEOUT
     └── EffectUnknown        EFFECT_UNKNOWN
-
-``Cancelled`` stands outside: like ``asyncio.CancelledError`` it is a ``BaseException``, so that no handler of errors
-swallows it.
 """
 
 from collections.abc import Mapping
@@ -65,10 +60,7 @@ from typing import ClassVar
 
 
 class PlatformError(Exception):
-    """Root of all errors the platform raises on purpose.
-
-    ``details`` holds small JSON-compatible facts (strings, numbers, booleans) for programs; ``message`` is for people.
-    """
+    """Root of all; ``details`` holds small facts (texts, numbers, booleans) for programs, ``message`` is for people."""
 
     code: str = "INTERNAL"
     retryable: bool = False
@@ -80,7 +72,7 @@ class PlatformError(Exception):
 
 
 class Cancelled(BaseException):
-    """Thrown into workflow code, and out of steps, when their task is cancelled."""
+    """Thrown when a task is cancelled; outside the tree, a ``BaseException`` that no handler of errors swallows."""
 
     code: ClassVar[str] = "CANCELLED"
 
