@@ -1,7 +1,5 @@
 """How attachments are described to models: kind, lines and the beginning of their text."""
 
-import json
-
 import msgspec
 
 from multiagent.agents.memo import Memo
@@ -83,14 +81,3 @@ def is_table(text: str) -> bool:
 def _is_prose(lines: list[str], delimiter: str) -> bool:
     """Commas of sentences are no delimiters: there, a blank follows them and lines are long."""
     return delimiter == "," and sum(line.count(", ") == line.count(",") for line in lines) > 0.7 * len(lines)
-
-
-def is_json(text: str) -> bool:
-    """Tell whether text is one JSON array or object."""
-    if not text.lstrip().startswith(("{", "[")):
-        return False
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
