@@ -9,14 +9,12 @@ import msgspec
 import pytest
 
 from multiagent.core.budget import LEAST_OUTPUT, Amount, Limit, ScopeLimit, ScopeRef
-from multiagent.core.errors import BudgetBusy, BudgetExceeded, VendorUnavailable
+from multiagent.core.errors import BudgetExceeded, VendorUnavailable
 from multiagent.core.usage import Usage
 from multiagent.llm.base import ModelInfo, ModelRequest
 from multiagent.llm.gate_bounds import prompt_bound
 from multiagent.llm.gate_endpoints import Serving
-from multiagent.llm.gate_line import PASSES
 from multiagent.storage.sql.ops import LoseOpen
-from multiagent.testing.clock import ManualClock
 from multiagent.testing.suites.llm import TASK, TENANT, asks, calls, limited
 from multiagent.testing.vendor_stub import RATES, VendorStub, bills_exactly, bills_silently, stub_model
 from tests.adapters.gate_bench import Bench, gate_over
@@ -141,114 +139,6 @@ async def test_max_output_is_lowered_to_what_fits(tmp_path: Path) -> None:
             await bench.ask("b", limited(tokens=bound("b", 255), scope=ScopeRef("task", "t2")), max_output=1000)
 
 
-async def test_a_call_waits_for_holds_and_goes_on_when_they_end(tmp_path: Path) -> None:
-    """The second call is not refused while the first one may still use less than it holds."""
-    first_asked, go_on = asyncio.Event(), asyncio.Event()
-
-    async def before(number: int) -> None:
-        if number == 1:
-            first_asked.set()
-            await go_on.wait()
-
-    async with gate_over(tmp_path, [Serving(MODEL, VendorStub(before=before))]) as bench:
-        limit = limited(tokens=bound("a") + 100)
-        first = asyncio.create_task(bench.ask("a", limit))
-        await first_asked.wait()
-        second = asyncio.create_task(bench.ask("b", limit))
-        await _waiting(bench, 1)
-        assert not second.done()
-        go_on.set()
-        assert (await first).lowered == (await second).lowered == 0
-
-
-async def _waiting(bench: Bench, number: int) -> None:
-    async with asyncio.timeout(10):
-        while len(bench.gate._budgets._line.tickets) != number:  # noqa: ASYNC110 - the line has no event of its own
-            await asyncio.sleep(0)
-
-
-async def test_a_wait_that_reaches_its_end_is_busy_not_exceeded(tmp_path: Path) -> None:
-    """The caller may try again: the budget itself is not used up."""
-    never = asyncio.Event()
-    asked = asyncio.Event()
-
-    async def before(number: int) -> None:
-        asked.set()
-        await never.wait()
-
-    clock = ManualClock()
-    async with gate_over(tmp_path, [Serving(MODEL, VendorStub(before=before))], clock=clock) as bench:
-        limit = limited(tokens=bound("a") + 100)
-        first = asyncio.create_task(bench.ask("a", limit))
-        await asked.wait()
-        second = asyncio.create_task(bench.ask("b", limit, within_s=30))
-        await _waiting(bench, 1)
-        while not second.done():
-            clock.advance(1)
-            await asyncio.sleep(0)
-        with pytest.raises(BudgetBusy):
-            await second
-        first.cancel()
-        with suppress(asyncio.CancelledError):
-            await first
-
-
-async def test_at_the_end_of_its_wait_a_call_is_lowered_beside_the_holds(tmp_path: Path) -> None:
-    """Better a shorter answer in time than none."""
-    asked, never = asyncio.Event(), asyncio.Event()
-
-    async def before(number: int) -> None:
-        if number == 1:
-            asked.set()
-            await never.wait()
-
-    clock = ManualClock()
-    async with gate_over(tmp_path, [Serving(MODEL, VendorStub(before=before))], clock=clock) as bench:
-        limit = limited(tokens=bound("a") + bound("b", 270))
-        first = asyncio.create_task(bench.ask("a", limit))
-        await asked.wait()
-        second = asyncio.create_task(bench.ask("b", limit, within_s=30))
-        await _waiting(bench, 1)
-        while not second.done():
-            clock.advance(1)
-            await asyncio.sleep(0)
-        assert (await second).lowered == 270
-        first.cancel()
-        with suppress(asyncio.CancelledError):
-            await first
-
-
-async def test_a_large_need_is_passed_at_most_eight_times(tmp_path: Path) -> None:
-    """Small calls that fit may pass one that waits, then they wait behind it."""
-    asked, go_on = asyncio.Event(), asyncio.Event()
-    order: list[str] = []
-
-    async def before(number: int) -> None:
-        if number == 1:
-            asked.set()
-            await go_on.wait()
-
-    async with gate_over(tmp_path, [Serving(MODEL, VendorStub(before=before))]) as bench:
-        limit = limited(tokens=2 * bound("first") + 400)
-
-        async def one(text: str, output: int) -> None:
-            await bench.ask(text, limit, max_output=output)
-            order.append(text)
-
-        first = asyncio.create_task(one("first", OUTPUT))
-        await asked.wait()
-        large = asyncio.create_task(one("large", OUTPUT + 500))
-        await _waiting(bench, 1)
-        for number in range(PASSES):
-            await one(f"small{number}", 1)
-        late = [asyncio.create_task(one(f"late{number}", 1)) for number in range(5)]
-        await _waiting(bench, 6)
-        go_on.set()
-        await asyncio.gather(first, large, *late)
-        assert [text for text in order if text.startswith("small")] == [f"small{number}" for number in range(PASSES)]
-        assert order.index("large") < min(order.index(f"late{number}") for number in range(5))
-
-
 async def test_an_overrun_is_booked_in_full_marked_and_closes_what_it_broke(tmp_path: Path) -> None:
     """A vendor that reports above the bound is a defect, never hidden; the broken scope takes no more calls."""
 
@@ -309,30 +199,6 @@ async def test_a_cancelled_call_closes_the_vendor_and_is_lost(tmp_path: Path) ->
         assert await bench.gate.recover(TENANT) == 0
         assert await bench.held() == Amount()
         assert (await bench.lost()).tokens == bound("a")
-
-
-async def test_a_cancelled_wait_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Neither a place in the line nor a hold."""
-    asked, go_on = asyncio.Event(), asyncio.Event()
-
-    async def before(number: int) -> None:
-        if number == 1:
-            asked.set()
-            await go_on.wait()
-
-    async with gate_over(tmp_path, [Serving(MODEL, VendorStub(before=before))]) as bench:
-        limit = limited(tokens=bound("a") + 100)
-        first = asyncio.create_task(bench.ask("a", limit))
-        await asked.wait()
-        second = asyncio.create_task(bench.ask("b", limit))
-        await _waiting(bench, 1)
-        second.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await second
-        assert not bench.gate._budgets._line.tickets
-        go_on.set()
-        await first
-        assert await bench.held() == Amount()
 
 
 async def test_calls_cancelled_at_any_moment_leave_no_hold(tmp_path: Path) -> None:

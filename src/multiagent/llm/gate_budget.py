@@ -53,6 +53,16 @@ class Plan:
         """The most that the call can use with this max output."""
         return need(self.prompt_tokens, output, self.model.rates)
 
+    @property
+    def least(self) -> int:
+        """The least max output that is worth asking for."""
+        return min(LEAST_OUTPUT, self.max_output)
+
+    def lowered(self, output: int, *left: Limit) -> int:
+        """The largest max output below this one that fits what is left; 0 where that is too little."""
+        fits = min(fitting_output(self.prompt_tokens, self.model.rates, left), output - 1)
+        return fits if fits >= self.least else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -99,22 +109,22 @@ class Budgets:
         where others' holds stood in the way until the end.
         """
         output = plan.max_output
-        least = min(LEAST_OUTPUT, plan.max_output)
         last_try = False
         while True:
             verdict = await self._ask(plan, output, wait_until)
             if isinstance(verdict, Held):
                 return verdict
             if isinstance(verdict, Refused):
-                left: tuple[Limit, ...] = (verdict.room,)
-            elif last_try:
-                raise _busy(verdict)
-            else:
-                left, last_try, wait_until = await self._beside_holds(plan, verdict), True, 0
-            fits = min(fitting_output(plan.prompt_tokens, plan.model.rates, left), output - 1)
-            if fits < least:
-                raise _exceeded(verdict, plan.need(least)) if isinstance(verdict, Refused) else _busy(verdict)
-            output = fits
+                output = plan.lowered(output, verdict.room)
+                if not output:
+                    raise _exceeded(verdict, plan.need(plan.least))
+                continue
+            if not last_try:
+                last_try, wait_until = True, 0
+                output = plan.lowered(output, *await self._beside_holds(plan, verdict))
+                if output:
+                    continue
+            raise _busy(verdict)
 
     def settle_op(self, held: Held, billed: Amount, vendor_request: str = "") -> Settle:
         """Return the operation that books what the vendor billed."""
@@ -132,11 +142,16 @@ class Budgets:
 
     def free(self, held: Held) -> None:
         """Settle a call that cost nothing, in order before every later commit."""
-        self._writer.queue(self.settle_op(held, Amount()))
+        self._close(self.settle_op(held, Amount()))
 
     def lose(self, held: Held) -> None:
         """Count a call in full that may have been billed, in order before every later commit."""
-        self._writer.queue(self.lose_op(held))
+        self._close(self.lose_op(held))
+
+    def _close(self, op: Settle | Lose) -> None:
+        """Book without waiting. What storage cannot take any more is found open, and lost, at the next start."""
+        with suppress(StorageError):
+            self._writer.queue(op)
 
     def released(self) -> None:
         """Holds have ended: let those who wait try again."""
@@ -287,6 +302,9 @@ class Budgets:
             return True
         if isinstance(verdict, Held):
             self._line.served(waiter.plan.scopes, waiter.ticket)
+        elif output := waiter.plan.lowered(waiter.output, verdict.room):
+            waiter.output = output  # and it keeps its place
+            return True
         else:
             self._line.leave(waiter.ticket)
         waiter.verdict.set_result(verdict)
