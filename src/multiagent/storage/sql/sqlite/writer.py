@@ -127,6 +127,7 @@ class SqliteWriter:
             self._ending = True
             self._inbox.put(None)
         await asyncio.shield(self._ended)
+        self._thread.join(timeout=1.0)  # it has said that it is ending
         if self._held and self._held[0].error is not None:
             raise self._held[0].error
 
