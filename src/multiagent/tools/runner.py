@@ -128,7 +128,7 @@ class ToolRunner:
             raise ToolArguments(f"the arguments have {len(arguments)} bytes; at most {_MOST_ARGUMENTS} are read")
         try:
             value = msgspec.json.decode(arguments)
-            hashed = digest(_DOMAIN, value)
+            hashed = digest(_DOMAIN, [request.name, value])
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise ToolArguments(f"the arguments are not JSON: {error}") from error
         if not isinstance(value, dict):

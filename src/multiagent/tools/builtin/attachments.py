@@ -82,15 +82,13 @@ class AttachmentsTool:
         what = await self._reader.inspect(tenant, file)
         most = given.limit or LINES
         taken: list[str] = []
-        size = number = 0
-        async for line in self._reader.lines(tenant, file):
-            number += 1
-            if number <= given.offset:
-                continue
-            size += len(line) + 1
-            if len(taken) == most or (taken and size > _MOST_CHARACTERS):
+        passed = 0
+        async for lines in self._reader.blocks(tenant, file):
+            taken += lines[max(0, given.offset - passed) :][: most - len(taken)]
+            passed += len(lines)
+            if len(taken) == most:
                 break
-            taken.append(line)
+        taken = _fitting(taken)
         if not taken:
             return f"[{file.name}: {what.kind}, {what.lines} lines; nothing after line {given.offset}]"
         last = given.offset + len(taken)
@@ -107,10 +105,11 @@ class AttachmentsTool:
         unread: list[str] = []
         for one in files:
             try:
-                number = 0
-                async for line in self._reader.lines(context.principal.tenant, one):
-                    number += 1
-                    search.offer(one, number, line)
+                passed = 0
+                async for lines in self._reader.blocks(context.principal.tenant, one):
+                    for number, line in enumerate(lines, passed + 1):
+                        search.offer(one, number, line)
+                    passed += len(lines)
             except AttachmentRejected as error:
                 if given.name:
                     raise
@@ -150,6 +149,16 @@ class _Search:
 
     def best(self) -> list[Hit]:
         return self._whole + self._parts
+
+
+def _fitting(lines: list[str]) -> list[str]:
+    """Return as many of the lines as a model can be given at once, one at least."""
+    size = 0
+    for count, line in enumerate(lines):
+        size += len(line) + 1
+        if count and size > _MOST_CHARACTERS:
+            return lines[:count]
+    return lines
 
 
 def _fold(text: str) -> str:

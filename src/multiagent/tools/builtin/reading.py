@@ -20,7 +20,7 @@ HEAD: Final = 1500
 _KNOWN: Final = 256
 _PDFS: Final = 4
 _LINE: Final = 1 << 16
-_HEAD_LINES: Final = 64 * 1024
+_SNIFFED: Final = 64 * 1024
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -57,21 +57,21 @@ class AttachmentReader:
     async def _inspect(self, tenant: str, attachment: Attachment) -> Inspection:
         text = await self._open(tenant, attachment)
         count, head = 0, ""
-        async for line in text.lines():
-            count += 1
-            if len(head) < _HEAD_LINES:
-                head += line + "\n"
+        async for lines in text.blocks():
+            count += len(lines)
+            if len(head) < _SNIFFED:
+                head = (head + "\n".join(lines) + "\n")[:_SNIFFED]
         kind: Kind = "pdf" if text.encoding is None else kind_of(attachment.name, attachment.media_type, head)
         return Inspection(kind, count, head[:HEAD], str(text.encoding or "PDF"))
 
-    async def lines(self, tenant: str, attachment: Attachment) -> AsyncIterator[str]:
-        """Yield the lines of a file, without their ends; a line over 64 Ki characters comes in pieces.
+    async def blocks(self, tenant: str, attachment: Attachment) -> AsyncIterator[list[str]]:
+        """Yield the lines of a file, many at a time, without their ends; one over 64 Ki characters comes in pieces.
 
         Raises AttachmentRejected where the file is not text.
         """
         text = await self._open(tenant, attachment)
-        async for line in text.lines():
-            yield line
+        async for lines in text.blocks():
+            yield lines
 
     async def _open(self, tenant: str, attachment: Attachment) -> "_Text":
         sample = b""
@@ -112,19 +112,20 @@ class _Text:
         self._attachment = attachment
         self._pdf = pdf
 
-    async def lines(self) -> AsyncIterator[str]:
-        """Yield the lines."""
+    async def blocks(self) -> AsyncIterator[list[str]]:
+        """Yield the lines, as many at a time as a piece of the file holds."""
         rest = ""
         async for text in self._pieces():
             *whole, rest = (rest + text).split("\n")
-            for line in whole:
-                for start in range(0, len(line) or 1, _LINE):
-                    yield line[start : start + _LINE]
-            while len(rest) > _LINE:
-                yield rest[:_LINE]
-                rest = rest[_LINE:]
+            if len(text) > _LINE and any(len(line) > _LINE for line in whole):
+                whole = [part for line in whole for part in _parts(line)]
+            if len(rest) > _LINE:
+                *more, rest = _parts(rest)
+                whole += more
+            if whole:
+                yield whole
         if rest:
-            yield rest
+            yield [rest]
 
     async def _pieces(self) -> AsyncIterator[str]:
         if self.encoding is None:
@@ -136,6 +137,10 @@ class _Text:
         async for piece in self._objects.stream(self._tenant, self._attachment.object):
             yield decoder.decode(piece)
         yield decoder.decode(b"", final=True)
+
+
+def _parts(line: str) -> list[str]:
+    return [line[start : start + _LINE] for start in range(0, len(line) or 1, _LINE)]
 
 
 async def inspect_attachment(objects: Objects, tenant: str, attachment: Attachment) -> Inspection:

@@ -65,17 +65,15 @@ class TextProcessor:
 
     async def _text(self, file: Attachment, context: ToolContext) -> tuple[str, bool]:
         """Return the file's text up to a bound, and whether that is all of it."""
-        lines: list[str] = []
-        size = 0
+        text = ""
         try:
-            async for line in self._reader.lines(context.principal.tenant, file):
-                size += len(line) + 1
-                if size > MOST:
-                    return "\n".join(lines), False
-                lines.append(line)
+            async for lines in self._reader.blocks(context.principal.tenant, file):
+                text += "\n".join(lines) + "\n"
+                if len(text) > MOST:
+                    return text[:MOST], False
         except AttachmentRejected as error:
             raise ToolArguments(error.message) from error
-        return "\n".join(lines), True
+        return text, True
 
 
 def _file(given: TextArguments, context: ToolContext) -> Attachment | None:
