@@ -127,14 +127,18 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def done_twice(events: list[tuple[str, str, dict[str, object]]]) -> list[str]:
-    """The steps that began again after their result was committed."""
+    """The steps that began again after their result was committed, or were committed more than once.
+
+    A ``step.failed`` of ``ENGINE_*`` or ``STORAGE_*`` is no result: it says that an attempt was interrupted.
+    """
     committed: set[str] = set()
     again: list[str] = []
     for _, kind, payload in events:
-        step = str(payload.get("step", payload.get("key", "")))
-        if kind == "step.started" and step in committed:
+        step, code = str(payload.get("step", "")), str(payload.get("code", ""))
+        ends = kind == "step.completed" or (kind == "step.failed" and not code.startswith(("ENGINE_", "STORAGE_")))
+        if step in committed and (ends or kind == "step.started"):
             again.append(step)
-        elif kind in {"step.completed", "step.failed"}:
+        if ends:
             committed.add(step)
     return again
 
