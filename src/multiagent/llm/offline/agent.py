@@ -14,7 +14,7 @@ import msgspec
 from multiagent.llm.gate_estimate import estimate_text
 from multiagent.llm.offline.arithmetic import expressions
 from multiagent.llm.offline.cells import cell
-from multiagent.llm.offline.dialect import Dialect
+from multiagent.llm.offline.dialect import Dialect, simpler
 from multiagent.llm.offline.guest_text import survey
 from multiagent.llm.offline.intents import USUAL, Want, general, wants
 from multiagent.llm.offline.planner import THEMES, theme_of
@@ -114,7 +114,8 @@ def _source(file: File) -> Generator[Call, Observation, Source | str]:
     """Return how to load a table, from its head or, where that has too little data, from a look into the file."""
     path = f"/data/{file.name}"
     if file.form == "json":
-        return Source(f"records({path!r})", {}, file.fields)
+        kinds = file.fields
+        return Source(f"records({path!r})", simpler(list(kinds.values()), []), kinds)
     dialect = file.dialect
     if not dialect:
         found = yield from _run([file], cell(f"show(peek({path!r}))"))
@@ -210,8 +211,7 @@ def _join(tables: list[File], words: Words) -> Work:
         if isinstance(source, str):
             return words.failed(file.name, source)
         sources[file.name] = source
-    simpler = [set(one.simpler.items()) for one in sources.values()]
-    shared = dict(set.intersection(*simpler))
+    shared = dict(set.intersection(*(set(one.simpler.items()) for one in sources.values())))
     start = f"tables = {{{', '.join(f'{name!r}: {one.code}' for name, one in sources.items())}}}\n"
     calls = "{'links': links(tables), 'named': named(tables), 'lookups': lookups(tables)}"
     found = yield from _run(tables, cell(f"{start}print(json.dumps({calls}, ensure_ascii=False))", shared))

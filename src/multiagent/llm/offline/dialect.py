@@ -4,8 +4,9 @@ import itertools
 import re
 from collections import Counter
 
-from multiagent.llm.offline.guest_table import COMMA, GAPS, body, iso, kind_of, split
+from multiagent.llm.offline.guest_table import COMMA, GAPS, body, iso, kind_of, last, worded, split
 
+RUNS = r"re.sub(r' {2,}|\t+', '\t', line.strip())"
 MARKS = ("\t", ";", "|", ",", "  ", " ")
 
 
@@ -79,19 +80,28 @@ class Dialect:
     @property
     def simpler(self) -> dict[str, str]:
         """Guest functions and values that this table can do without, each with what is enough."""
-        found = {} if len(self.names) > 30 else {"show": "lambda found: print(json.dumps(found, ensure_ascii=False))"}
-        if self.mark in "\t;," and not any(row[0].startswith("#") for row in self.data):
-            kept = "(line for line in lines if line.strip() and line[0] != '#')"
-            found["body"] = f"lambda lines, mark, width: csv.reader({kept}, delimiter=mark, skipinitialspace=True)"
-        if "bool" not in self.kinds:
-            found["BOOLS"] = "()"
-        if "date" not in self.kinds:
-            found |= {"moment": "lambda *_: None", "dated": "lambda column: [None for _ in column]"}
-        elif all(iso(cell) for cell in self._dates()):
-            found |= {"moment": "iso", "dated": "lambda column: [iso(cell) for cell in column]"}
+        places = [at for at, kind in enumerate(self.kinds) if kind == "date"]
+        dates = [row[at] for row in self.data for at in places if at < len(row)]
+        found = simpler(self.kinds, dates)
+        if self.mark != "|" and not any(row[0].startswith("#") for row in self.data):
+            line, mark = {"  ": (RUNS, "\t"), " ": ("line.strip()", " ")}.get(self.mark, ("line", self.mark))
+            kept = f"({line} for line in lines if line.strip() and line[0] != '#')"
+            found["body"] = f"lambda lines, mark, width: csv.reader({kept}, delimiter={mark!r}, skipinitialspace=True)"
         return found
 
-    def _dates(self) -> list[str]:
-        places = [at for at, kind in enumerate(self.kinds) if kind == "date"]
-        cells = [row[at] for row in self.data for at in places if at < len(row)]
-        return [cell for cell in cells if cell.lower() not in GAPS]
+
+def simpler(kinds: list[str], dates: list[str]) -> dict[str, str]:
+    """Return what is enough for columns of these kinds with dates like these."""
+    found = {} if len(kinds) > 30 else {"show": "lambda found: print(json.dumps(found, ensure_ascii=False))"}
+    if "bool" not in kinds:
+        found["BOOLS"] = "()"
+    known = [one for one in dates if one.lower() not in GAPS]
+    if "date" in kinds and not known:
+        return found
+    for name, way in (("iso", iso), ("worded", worded), ("last", last)):
+        if all(way(cell) or way(cell, True) for cell in known):
+            found["moment"] = name if known else "lambda *_: None"
+            if name != "last":
+                found["dated"] = "lambda column: [moment(cell) for cell in column]"
+            break
+    return found

@@ -7,7 +7,7 @@ import csv
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 GAPS = frozenset(("", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", "missing", "#n/a", "无", "缺失", "空"))
@@ -37,21 +37,26 @@ def number(cell: str, comma: bool = False) -> float | None:
 
 
 def iso(cell: str, day_first: bool = False) -> float | None:
-    """Return the days since the year 1 of a date, or date and time, that is written year first."""
-    hit = YEAR_FIRST.match(cell)
-    return days(*hit.groups()) if hit else None
+    """Return the days since the year 1 of a date, or date and time, that begins with its year."""
+    return days(*hit.groups()) if (hit := YEAR_FIRST.match(cell)) else None
+
+
+def last(cell: str, day_first: bool = False) -> float | None:
+    """Return the same of a date that ends in its year, in digits."""
+    hit = YEAR_LAST.match(cell)
+    return days(hit[3], hit[1 + day_first], hit[2 - day_first], *hit.groups()[3:]) if hit else None
+
+
+def worded(cell: str, day_first: bool = False) -> float | None:
+    """Return the same of a date with its month's English name."""
+    hit = NAMED.match(cell)
+    at = MONTHS.find(hit[2].lower()) if hit else 1
+    return days(hit[4], str(at // 3 + 1), hit[1] or hit[3]) if hit and at % 3 == 0 else None
 
 
 def moment(cell: str, day_first: bool = False) -> float | None:
-    """Return the days since the year 1 of a date, or date and time, however it is written."""
-    if hit := YEAR_LAST.match(cell):
-        first, second, *rest = hit.groups()
-        day, month = (first, second) if day_first else (second, first)
-        return days(rest[0], month, day, *rest[1:])
-    if hit := NAMED.match(cell):
-        at = MONTHS.find(hit[2].lower())
-        return None if at % 3 else days(hit[4], str(at // 3 + 1), hit[1] or hit[3])
-    return iso(cell)
+    """Return the same of a date however it is written."""
+    return iso(cell) or last(cell, day_first) or worded(cell)
 
 
 def days(year: str, month: str, day: str | None, *clock: str | None) -> float | None:
@@ -90,7 +95,7 @@ def kind_of(values: Iterable[str], comma: bool = False) -> str:
         return "text" if coded else "int" if whole else "float"
     if known and len(known) < 7 and any({one.lower() for one in known} <= pair for pair in BOOLS):
         return "bool"
-    dates = sum(moment(cell) is not None or moment(cell, True) is not None for cell in known)
+    dates = sum(bool(moment(cell) or moment(cell, True)) for cell in known)
     return "empty" if not known else "date" if dates >= 0.9 * len(known) else "text"
 
 
@@ -118,16 +123,13 @@ def body(lines: Iterable[str], mark: str, width: int) -> Iterator[list[str]]:
             yield row
 
 
-def peek(path: str, lines: int = 40) -> dict[str, object]:
+def peek(path: str) -> dict[str, object]:
     """Return a file's first lines of data with the last comment before them, and how many lines come before those."""
-    with open(path, "rb") as raw:  # noqa: PTH123
-        text = raw.read(60000)
-    every = text.decode(encoding(text), "replace").splitlines()
-    first = next((at for at, line in enumerate(every) if line.strip() and line[0] != "#"), 0)
-    return {
-        "before": max(0, first - 1),
-        "lines": [line[:1500] for line in every[max(0, first - 1) : first + lines]][:lines],
-    }
+    lines = read(path, 60000).splitlines()
+    first = next((at for at, line in enumerate(lines) if line.strip() and line[0] != "#"), 0)
+    before = max(0, first - 1)
+    longest = max(map(len, lines[before : before + 40]), default=0)
+    return {"before": before, "lines": lines[before : before + max(4, min(40, 9000 // (longest + 1)))]}
 
 
 class Table:
@@ -152,9 +154,8 @@ class Table:
     def values(self, at: int) -> list[float | None]:
         """Return a column as numbers, dates as days; None where a cell has none."""
         if at not in self._values:
-            cells = self.cells[at]
-            many = self.kinds[at] == "date"
-            self._values[at] = dated(cells) if many else [number(cell, self.comma) for cell in cells]
+            dates, cells = self.kinds[at] == "date", self.cells[at]
+            self._values[at] = dated(cells) if dates else [number(cell, self.comma) for cell in cells]
         return self._values[at]
 
 
@@ -169,30 +170,26 @@ def encoding(start: bytes) -> str:
     return "utf-8-sig"
 
 
-def load(path: str, mark: str, skip: int = 0, names: Sequence[str] = (), comma: bool = False, limit: int = 0) -> Table:
-    """Read a delimited text file past its first lines; without names the next row has them."""
+def load(path: str, mark: str, skip: int, names: list[str], comma: bool = False, limit: int = 0) -> Table:
+    """Read a delimited text file of these columns past its first lines; ``limit`` > 0 reads that many rows."""
     with open(path, "rb") as raw:  # noqa: PTH123
         coded = encoding(raw.read(60000))
     pool: dict[str, str] = {}
+    cells: list[list[str]] = [[] for _ in names]
     with open(path, encoding=coded, errors="replace", newline="") as file:  # noqa: PTH123
         rows = body(itertools.islice(file, skip, None), mark, len(names))
-        head = [*names] or [name.strip() for name in next(rows, [])]
-        cells: list[list[str]] = [[] for _ in head]
-        for count, row in enumerate(itertools.islice(rows, limit or None)):
-            while len(row) > len(cells):
-                cells.append([""] * count)
-                head.append("")
+        for row in itertools.islice(rows, limit or None):
             row += [""] * (len(cells) - len(row))
-            for column, cell in zip(cells, row, strict=True):
+            for column, cell in zip(cells, row, strict=False):
                 text = cell.strip()
                 column.append(pool.setdefault(text, text))
-    return Table([name or f"column {at}" for at, name in enumerate(head, 1)], cells, comma)
+    return Table(names, cells, comma)
 
 
-def read(path: str) -> str:
-    """Return a text file's text, whatever its encoding."""
+def read(path: str, most: int = -1) -> str:
+    """Return a text file's text, or the beginning of it, whatever its encoding."""
     with open(path, "rb") as raw:  # noqa: PTH123
-        data = raw.read()
+        data = raw.read(most)
     return data.decode(encoding(data[:60000]), "replace")
 
 
@@ -221,27 +218,17 @@ def attempt(call: Callable[[], object]) -> object:
 
 
 def records(path: str, limit: int = 0) -> Table | None:
-    """Read JSON, or one JSON value a line, that is a list of objects, alone or under one key; None where it is not."""
+    """Read JSON, or a JSON value a line, that is a list of objects, alone or under a key; None where it is not."""
     text = read(path)
     try:
         found = json.loads(text)
     except ValueError:
-        try:
-            found = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError:
-            return None
-    if isinstance(found, dict):
-        lists = [one for one in found.values() if isinstance(one, list) and one and isinstance(one[0], dict)]
-        found = lists[0] if len(lists) == 1 else None
-    if not isinstance(found, list) or not found or not all(isinstance(one, dict) for one in found):
-        return None
-    found = found[: limit or None]
-    names = list(dict.fromkeys(name for one in found for name in one))
-    cells = [[_cell(one.get(name)) for one in found] for name in names]
-    return Table(names, cells)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        found = [json.loads(line) for line in text.splitlines() if line.strip()]
+    lists = [one for one in found.values() if isinstance(one, list)] if isinstance(found, dict) else [found]
+    rows = [one for one in lists[0] if isinstance(one, dict)][: limit or None] if len(lists) == 1 else []
+    names = list(dict.fromkeys(name for one in rows for name in one))
+    cells = [["" if one.get(name) is None else one[name] for one in rows] for name in names]
+    texts = [
+        [one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in column] for column in cells
+    ]
+    return Table(names, texts) if rows else None

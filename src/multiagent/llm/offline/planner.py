@@ -82,6 +82,8 @@ def _drafts(asked: Asked) -> list[Draft]:
 def themes(query: str, file: File) -> list[str]:
     """Return the themes of a table that a query asks for; all of them where it asks for a report, or nothing known."""
     told = wants(query, file.fields)
+    if file.form == "json":
+        return ["table"]
     if general(query) or not told:
         return [name for name, _ in THEMES]
     return [name for name, ops in THEMES if any(want.op in ops for want in told)] or ["table"]

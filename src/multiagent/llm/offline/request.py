@@ -8,6 +8,7 @@ import msgspec
 from multiagent.core.messages import Message, ToolCall, ToolResult
 from multiagent.llm.base import ModelRequest
 from multiagent.llm.offline.dialect import Dialect
+from multiagent.llm.offline.guest_table import kind_of
 
 SECTION: Final = re.compile(r"<(\w+)>(.*?)</\1>", re.DOTALL)
 TABLE_NAME: Final = re.compile(r"\.(csv|tsv|tab|psv)$", re.IGNORECASE)
@@ -54,8 +55,8 @@ class File(msgspec.Struct, frozen=True):
         """The columns of a table, or the keys of a JSON file, as far as the head shows them, each with its kind."""
         if dialect := self.dialect if self.form == "table" else None:
             return dict(zip(dialect.names, dialect.kinds, strict=True))
-        found = re.findall(r'"([^"\n]{1,60})"\s*:\s*("|-?\d|true|false)', self.head if self.form == "json" else "")
-        return {key: {'"': "text", "t": "bool", "f": "bool"}.get(value[0], "float") for key, value in reversed(found)}
+        found = re.findall(r'"([^"\n]{1,60})"\s*:\s*(?:"([^"]*)"|(-?\d[\d.]*|true|false))', self.head)
+        return {key: kind_of([text or plain]) for key, text, plain in reversed(found)} if self.form == "json" else {}
 
 
 class Finding(msgspec.Struct, frozen=True):

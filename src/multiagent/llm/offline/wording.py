@@ -64,7 +64,7 @@ class Words:
 
     def table(self, name: str, rows: object, results: list[tuple[Want, object]], query: str) -> str:
         """All that was found out about a table; what a plain report cannot find is left out."""
-        lines = [self.say("table", name=name, rows=rows)]
+        lines = [*self._counted(name, rows, results, query), self.say("table", name=name, rows=rows)]
         for want, found in results:
             if isinstance(found, dict) and "error" in found:
                 lines.append(self.failed(self.say(f"op {want.op}"), str(found["error"])))
@@ -75,6 +75,23 @@ class Words:
             told: list[str] = getattr(self, f"_{want.op}")(found, want, query)
             lines += told or ([self.say("nothing", op=self.say(f"op {want.op}"))] if want != Want(want.op) else [])
         return "\n".join(dict.fromkeys(lines))
+
+    def _counted(self, name: str, rows: object, results: list[tuple[Want, object]], query: str) -> list[str]:
+        """Answer "how many zones" where the file is called so, or a column is."""
+        lines = []
+        columns = [one for _, found in results if isinstance(found, dict) for one in records(found.get("columns"))]
+        nouns = [
+            word
+            for found in re.findall(r"how many ((?:\w+ and )*\w+)", query, re.IGNORECASE)
+            for word in found.split(" and ")
+        ]
+        for noun in nouns:
+            stem = re.sub(r"ies$", "y", noun.lower()).rstrip("s")
+            if len(stem) > 2 and re.search(rf"(?<![a-z]){stem}", name.lower()):
+                lines.append(self.say("rows called", rows=rows, noun=noun, name=name))
+            alike = [one for one in columns if re.search(rf"(?<![a-z]){stem}(?![a-z])", str(one["name"]).lower())]
+            lines += [self.say("values called", one, noun=noun, file=name) for one in alike[:1] if len(stem) > 2]
+        return lines
 
     def _profile(self, found: Record, want: Want, query: str) -> list[str]:
         columns = records(found["columns"])
@@ -211,7 +228,11 @@ class Words:
         """One answer of all results, with what is missing and the sources."""
         done = [one for one in results if one.status == "completed" and one.result.strip()]
         lost = [f"{one.title or one.task} ({one.status})" for one in results if one not in done]
-        parts = [f"### {one.title}\n{one.result.strip()}" if len(done) > 1 else one.result.strip() for one in done]
+        first = [line for one in done for line in one.result.splitlines() if line.startswith("- **")]
+        rest = ["\n".join(line for line in one.result.strip().splitlines() if line not in first) for one in done]
+        titles = [f"### {one.title}\n" if len(done) > 1 else "" for one in done]
+        parts = ["\n".join(dict.fromkeys(first))] if first else []
+        parts += [title + text for title, text in zip(titles, rest, strict=True) if text]
         if lost or missing:
             parts.append(self.say("missing parts", names=self.names(dict.fromkeys([*lost, *missing]))))
         if sources := dict.fromkeys(name for one in results for name in one.sources):
