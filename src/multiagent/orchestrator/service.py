@@ -26,13 +26,17 @@ QUERY_CHARS: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a door asks for. ``settings`` are frozen with the task. The same ``idempotency_key`` is the same task."""
+    """What a door asks for. ``settings`` are frozen with the task. The same ``idempotency_key`` is the same task.
+
+    ``session_tokens`` is the budget of a session that is new with this task; None keeps the column's default.
+    """
 
     principal: Principal
     query: str
     files: tuple[Path, ...] = ()
     settings: TaskSettings = TaskSettings()  # noqa: RUF009 — frozen
     session: str = ""
+    session_tokens: int | None = None
     end_user: str = ""
     idempotency_key: str = ""
 
@@ -83,7 +87,7 @@ class Service:
         )
         ops: list[Op] = [PutUser(tenant=tenant, id=principal.user, time=now)]
         if submission.session:
-            tokens = submission.settings.limit.tokens
+            tokens = submission.session_tokens
             ops.append(
                 PutSession(tenant=tenant, id=submission.session, user=principal.user, time=now, token_budget=tokens)
             )
