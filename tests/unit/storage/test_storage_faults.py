@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from multiagent.core.errors import StorageCorrupt, StorageError, StorageFull, StorageNewer, StorageUnavailable
-from multiagent.storage.factory import DATABASE, open_storage
+from multiagent.storage.factory import DATABASE, open_reader, open_storage
+from multiagent.storage.sql.ops import UpdateTask
 from multiagent.storage.sql.sqlite.reader import SqliteReader
 from multiagent.storage.sql.sqlite.writer import SqliteWriter
 from multiagent.testing.clock import ManualClock
@@ -277,3 +278,60 @@ def test_a_full_disk_loses_nothing_and_writes_go_on_when_there_is_room(tmp_path:
     assert (full, equal, left) == (103, True, [])
     assert isinstance(stored, int)
     assert stored > 20
+
+
+async def test_a_reader_works_beside_an_owner_and_without_one_and_takes_no_lock(tmp_path: Path) -> None:
+    async with open_reader(tmp_path) as nothing:
+        assert nothing is None
+    async with open_storage(tmp_path, clock=ManualClock(), ids=CountedIds()) as storage:
+        await storage.writer.commit(creates())
+        async with open_reader(tmp_path) as reader:
+            assert reader is not None
+            assert len(await reader.tasks(TENANT)) == 1
+            assert await storage.writer.commit(creates("t2"))
+            assert len(await reader.tasks(TENANT)) == 2
+    before = {one.name: one.read_bytes() for one in tmp_path.iterdir() if one.suffix == ".db"}
+    async with open_reader(tmp_path) as reader:
+        assert reader is not None
+        assert await reader.task(TENANT, "t1") is not None
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir() if one.suffix == ".db"} == before
+
+
+async def test_a_reader_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    (tmp_path / DATABASE).write_bytes(b"something else entirely " * 100)
+    async with open_reader(tmp_path) as reader:
+        assert reader is not None
+        with pytest.raises(StorageCorrupt):
+            await reader.task(TENANT, "t1")
+    for version, error in ((0, StorageUnavailable), (99, StorageNewer)):
+        (tmp_path / DATABASE).unlink()
+        with sqlite3.connect(tmp_path / DATABASE) as connection:
+            connection.execute(f"PRAGMA user_version = {version}")
+        connection.close()
+        async with open_reader(tmp_path) as reader:
+            assert reader is not None
+            with pytest.raises(error):
+                await reader.tasks(TENANT)
+
+
+async def test_a_process_that_writes_nothing_takes_no_lock(tmp_path: Path) -> None:
+    async with open_storage(tmp_path, clock=ManualClock(), ids=CountedIds()) as storage:
+        await storage.writer.commit(creates(), appends("w/1"))
+        async with open_storage(tmp_path, clock=ManualClock(), ids=CountedIds()) as second:
+            assert await second.reader.task(TENANT, "t1") is not None
+        assert await storage.reader.log(TENANT) == ()
+
+
+async def test_two_writers_take_turns_and_no_event_is_lost_or_numbered_twice(tmp_path: Path) -> None:
+    """Only one process should write, but where two do, each learns anew what the other changed."""
+    ids = CountedIds()
+    async with open_storage(tmp_path, clock=ManualClock(), ids=ids, synchronous="NORMAL") as one:
+        async with open_storage(tmp_path, clock=ManualClock(), ids=ids, synchronous="NORMAL") as two:
+            await one.writer.commit(creates())
+            for n in range(100):
+                await asyncio.gather(one.writer.commit(appends(f"a/{n}")), two.writer.commit(appends(f"b/{n}")))
+            await one.writer.commit(UpdateTask(tenant=TENANT, id="t1", time=0, status="completed"))
+        events = await one.reader.events(TENANT, "t1")
+        assert [event.header.seq for event in events] == list(range(1, 201))
+        assert {event.header.key for event in events} == {f"{side}/{n}" for side in "ab" for n in range(100)}
+        assert [row.seq for row in await one.reader.log(TENANT)] == list(range(1, 201))

@@ -4,8 +4,8 @@ import sqlite3
 from pathlib import Path
 from typing import Final, Literal
 
-from multiagent.core.errors import StorageCorrupt, StorageError, StorageNewer
-from multiagent.storage.sql.sqlite.faults import storage_error
+from multiagent.core.errors import StorageCorrupt, StorageError, StorageNewer, StorageUnavailable
+from multiagent.storage.sql.sqlite.faults import storage_error, told
 from multiagent.storage.sql.sqlite.schema import SCRIPT, VERSION
 
 Synchronous = Literal["FULL", "NORMAL"]
@@ -23,27 +23,32 @@ def open_writable(path: Path, synchronous: Synchronous, busy_ms: int = BUSY_MS) 
     """
     connection = _connect(path, busy_ms)
     try:
-        _settle_in(connection, path, synchronous)
-    except (sqlite3.Error, StorageError) as error:
+        with told(path):
+            _settle_in(connection, path, synchronous)
+    except StorageError:
         connection.close()
-        if isinstance(error, StorageError):
-            raise
-        raise storage_error(error, path) from error
+        raise
     return connection
 
 
 def open_readonly(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
-    """Open an existing database for reads only. Raises StorageCorrupt, StorageNewer, StorageUnavailable."""
+    """Open an existing database for reads only.
+
+    Raises StorageCorrupt, StorageNewer, StorageUnavailable (not made yet, or older: its owner brings it up to date).
+    """
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    try:
+    with told(path):
         connection = sqlite3.connect(
             uri, uri=True, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False
         )
-        connection.execute("PRAGMA cache_size = -8000")
-        connection.execute("PRAGMA query_only = 1")
-        _refuse_newer(connection, path)
-    except sqlite3.Error as error:
-        raise storage_error(error, path) from error
+    try:
+        with told(path):
+            connection.execute("PRAGMA cache_size = -8000")
+            connection.execute("PRAGMA query_only = 1")
+            _check_current(connection, path)
+    except StorageError:
+        connection.close()
+        raise
     return connection
 
 
@@ -64,7 +69,7 @@ def _connect(path: Path, busy_ms: int) -> sqlite3.Connection:
 
 
 def _settle_in(connection: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:
-    version = _refuse_newer(connection, path)
+    version = _version(connection, path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages; rarer is cheaper, 16 MB is soon read again
@@ -78,16 +83,6 @@ def _settle_in(connection: sqlite3.Connection, path: Path, synchronous: Synchron
         upgrade(path)
     elif _number(connection, "PRAGMA application_id") != APPLICATION:
         raise _foreign(path)
-
-
-def _refuse_newer(connection: sqlite3.Connection, path: Path) -> int:
-    version = _number(connection, "PRAGMA user_version")
-    if version > VERSION:
-        raise StorageNewer(
-            f"{path} was written by a newer version of this program (schema {version}, this one knows {VERSION}); "
-            "upgrade the program, or use another home"
-        )
-    return version
 
 
 def _create(connection: sqlite3.Connection, path: Path) -> None:
@@ -110,6 +105,24 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
 def _check_empty(connection: sqlite3.Connection, path: Path) -> None:
     if _number(connection, "SELECT count(*) FROM sqlite_master"):
         raise _foreign(path)
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the schema; StorageNewer where this program does not know it."""
+    version = _number(connection, "PRAGMA user_version")
+    if version > VERSION:
+        raise StorageNewer(
+            f"{path} was written by a newer version of this program (schema {version}, this one knows {VERSION}); "
+            "upgrade the program, or use another home"
+        )
+    return version
+
+
+def _check_current(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection, path) < VERSION:
+        raise StorageUnavailable(
+            f"{path} is not made yet, or is of an older version; the next `multiagent run` brings it up to date"
+        )
 
 
 def _foreign(path: Path) -> StorageCorrupt:

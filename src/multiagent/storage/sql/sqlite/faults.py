@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from multiagent.core.errors import StorageCorrupt, StorageError, StorageFull, StorageUnavailable
@@ -14,6 +16,15 @@ _ROOMLESS = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 """What opening a database, or mapping its shared memory, also ends with on a full disk."""
 
 _LEAST_BYTES = 1 << 16
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Raise what SQLite raises in the block as the platform's own error."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise storage_error(error, path) from error
 
 
 def storage_error(error: Exception, path: Path) -> StorageError:

@@ -25,7 +25,7 @@ from multiagent.storage.sql.base import AgentRow, CommandRow, Completion, LogRow
 from multiagent.storage.sql.ops import StoredResult
 from multiagent.storage.sql.sqlite.budgets import scope_state
 from multiagent.storage.sql.sqlite.connect import open_readonly
-from multiagent.storage.sql.sqlite.faults import storage_error
+from multiagent.storage.sql.sqlite.faults import storage_error, told
 from multiagent.storage.sql.sqlite.scribe import Value, blob, text, whole
 from multiagent.storage.sql.sqlite.steps import RESULT, stored
 from multiagent.storage.sql.sqlite.tasks import HEADER, header
@@ -227,9 +227,8 @@ class SqliteReader:
             connection = open_readonly(self._path)
             self._made.append(connection)
         try:
-            return work(connection)
-        except sqlite3.Error as error:
-            raise storage_error(error, self._path) from error
+            with told(self._path):
+                return work(connection)
         finally:
             self._idle.put(connection)
 

@@ -197,7 +197,7 @@ class SqliteWriter:
             ending = False
             while not ending:
                 unserved, ending = self._next_batch()
-                self._scribe.log_now = ending or not unserved
+                self._scribe.log_now = (ending or not unserved) and (self._scribe.unlogged or bool(self._held))
                 while unserved or self._scribe.log_now:
                     self._serve(self._held + unserved[:BATCH])
                     del unserved[:BATCH]
