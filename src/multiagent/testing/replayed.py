@@ -1,9 +1,11 @@
 """A pytest plugin: every run that the tests start is replayed at the end, in another process with another hash seed.
 
-Tests open engines by ``recorded_engine``, or hand a finished home's runs to ``Register.record``. The summary prints
+Tests open engines by ``recorded_engine``, or hand a finished home's runs to ``Register.record``; what the command line
+left in homes under the session's temporary folder is found at its end. The summary prints
 ``replay: started = N, replayed = M, excluded = K (names)``; a session whose numbers differ fails.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -16,16 +18,24 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from multiagent.core.errors import StorageError
 from multiagent.core.outcome import Failure, Outcome
 from multiagent.engines.attempt import stored_value
 from multiagent.engines.base import RecoveringEngine, RunResult, Step, Workflow
+from multiagent.engines.embedded.lock import LOCK
 from multiagent.engines.factory import EngineParts, open_engine
 from multiagent.engines.replay import Start
+from multiagent.orchestrator.workflows import TASK
+from multiagent.storage.factory import DATABASE, open_storage
 from multiagent.storage.objects.base import Objects
 from multiagent.storage.sql.base import Reader
+from multiagent.testing.clock import ManualClock
+from multiagent.testing.ids import CountedIds
 from multiagent.testing.replayer import Recording, Verdict
 
 SECONDS: Final = 300
+LOCAL: Final = "local"
+"""The tenant of the command line."""
 
 
 class Tally(msgspec.Struct):
@@ -61,6 +71,10 @@ class Register:
         self._folder = folder
         self._started: dict[tuple[str, str], str] = {}
         self._excluded: dict[tuple[str, str], str] = {}
+
+    def knows(self, home: str, task: str) -> bool:
+        """Whether a run has been noted already."""
+        return (home, task) in self._started
 
     def start(self, home: str, task: str) -> None:
         """Note that a run was started; ``home`` tells apart equal ids in several databases."""
@@ -190,6 +204,29 @@ async def recorded_engine(
         await register.record(str(home), task, parts.reader, parts.objects, by_name[name], tenant)
 
 
+async def sweep(register: Register, config: pytest.Config) -> None:
+    """Record what programs under test, in processes of their own, have left in homes under the temporary folder."""
+    factory = getattr(config, "_tmp_path_factory", None)
+    base = getattr(factory, "_basetemp", None)
+    if base is None:
+        return
+    for lock in sorted(Path(base).rglob(LOCK)):
+        await _sweep_home(register, lock.parent)
+
+
+async def _sweep_home(register: Register, home: Path) -> None:
+    """Record the runs of one home that nobody has noted; a home that cannot be read is excluded by its name."""
+    if not (home / DATABASE).exists():
+        return
+    try:
+        async with open_storage(home, clock=ManualClock(), ids=CountedIds(), synchronous="NORMAL") as storage:
+            for row in await storage.reader.tasks(LOCAL, limit=10_000):
+                if row.status != "queued" and not register.knows(str(home), row.id):
+                    await register.record(str(home), row.id, storage.reader, storage.objects, TASK, LOCAL)
+    except StorageError as error:
+        register.exclude(str(home), home.name, f"unreadable home, {error.code}")
+
+
 _FOLDER = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 _REGISTER = pytest.StashKey[Register]()
 _TALLY = pytest.StashKey[Tally]()
@@ -214,7 +251,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Replay this process's runs; a worker tells the controller, who fails an incomplete session."""
     config = session.config
     tally = config.stash[_TALLY]
-    tally.add(config.stash[_REGISTER].replay())
+    register = config.stash[_REGISTER]
+    if not config.pluginmanager.hasplugin("dsession"):  # a controller has run no test itself
+        asyncio.run(sweep(register, config))
+    tally.add(register.replay())
     worker = getattr(config, "workeroutput", None)
     if worker is not None:
         worker["replayed"] = msgspec.json.encode(tally).decode()
