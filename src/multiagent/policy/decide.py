@@ -23,11 +23,14 @@ class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     obligations: tuple[Literal["approve"], ...]
 
 
+_ALLOW: Final = b'"allow":'
 _SHAPE: Final = msgspec.json.Decoder(_Shape)
 
 
 def read_decision(answer: bytes) -> Decision:
     """Return what an entry point answered; PolicyDenied where it is not exactly {allow, reasons, obligations}."""
+    if answer.count(_ALLOW) != 1:
+        raise PolicyDenied("the policy's answer has an odd shape: it must say once whether to allow")
     try:
         shape = _SHAPE.decode(answer)
     except msgspec.MsgspecError as error:

@@ -19,6 +19,8 @@ ENTRIES: Final = {
 }
 """The entry point of the bundle that answers each kind of question."""
 
+_MOST: Final = 1 << 53
+"""Beyond it, numbers of JSON are no longer exact."""
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final[msgspec.msgpack.Decoder[Ask]] = msgspec.msgpack.Decoder(Ask)
 
@@ -61,9 +63,11 @@ def _check(ask: Ask) -> None:
     if not (ask.principal.tenant and ask.principal.user and ask.task):
         raise InvalidInput("the question to policy is malformed: tenant, user and task must be named")
     if isinstance(ask, ToolAsk):
-        wrong = not (ask.tool and ask.group and ask.arguments_hash) or (ask.code is not None and ask.code.length < 0)
+        wrong = not (ask.tool and ask.group and ask.arguments_hash) or (
+            ask.code is not None and not 0 <= ask.code.length <= _MOST
+        )
     elif isinstance(ask, ModelAsk):
-        wrong = not (ask.vendor and ask.model) or ask.max_output < 0
+        wrong = not (ask.vendor and ask.model) or not 0 <= ask.max_output <= _MOST
     else:
         wrong = not ask.host or not 0 < ask.port < 1 << 16
     if wrong:

@@ -2,13 +2,18 @@
 
 Known of the engine and guarded against here: without strict mode a failing built-in makes its expression undefined
 (and ``not`` of it true); an unknown function fails only when reached; parse errors go to the process's standard
-output unless the log is off; texts end at a zero character; one interpreter serves one thread.
+output unless the log is off; texts of an input are taken as JSON's inner form and end at a zero character; one
+interpreter serves one thread.
 """
 
 import ctypes
+import json
+import re
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +50,9 @@ PURE_BUILTINS: Final = frozenset(
 """The built-in functions a bundle may call: each answers the same to the same, and touches nothing."""
 
 
+_SPECIAL: Final = re.compile(r'["\\\x00-\x1f]')
+
+
 class _Named(msgspec.Struct):
     name: str = ""
 
@@ -69,6 +77,47 @@ class _Answer(msgspec.Struct):
 _ANSWER: Final = msgspec.json.Decoder(_Answer)
 
 
+class _Engine:
+    """One interpreter and what it compiled."""
+
+    def __init__(self, modules: Iterable[Module], entries: tuple[str, ...]) -> None:
+        interpreter = regopy.Interpreter()
+        interpreter.log_level = regopy.LogLevel.NONE
+        interpreter.strict_built_in_errors = True
+        name = ""
+        try:
+            for module in modules:
+                name = module.name
+                interpreter.add_module(module.name, module.source)
+            name = "bundle"
+            bundle = interpreter.build(None, entries)
+        except regopy.RegoError as error:
+            raise PolicyBroken(f"{name}: the engine refuses it: {_first_words(str(error))}") from error
+        if not bundle.ok():
+            raise PolicyBroken("the engine could not compile the bundle")
+        self._parts = [(interpreter, bundle)]
+
+    def close(self) -> None:
+        """Free it."""
+        self._parts.clear()
+
+    def save(self, folder: str) -> None:
+        """Write the compiled plan into a folder."""
+        interpreter, bundle = self._parts[0]
+        interpreter.save_bundle(folder, bundle)
+
+    @contextmanager
+    def output(self, document: object, entry: str) -> Iterator[object]:
+        """Yield the engine's answer; regopy's own class for it would parse it, loosely, a second time."""
+        interpreter, bundle = self._parts[0]
+        interpreter.set_input(document)
+        output = rego_shared.rego_bundle_query_entrypoint(interpreter._impl, bundle._impl, entry)  # noqa: SLF001 - see above
+        try:
+            yield output
+        finally:
+            rego_shared.rego_free_output(output)
+
+
 class Program:
     """Modules compiled for some entry points (``multiagent/tools/decision``). Belongs to the thread that made it."""
 
@@ -76,20 +125,9 @@ class Program:
         """Compile; PolicyBroken with the engine's words where it refuses."""
         self._thread = threading.get_ident()
         self._entries = tuple(entries)
-        self._interpreter = regopy.Interpreter()
-        self._interpreter.log_level = regopy.LogLevel.NONE
-        self._interpreter.strict_built_in_errors = True
-        name = ""
-        try:
-            for module in modules:
-                name = module.name
-                self._interpreter.add_module(module.name, module.source)
-            name = "bundle"
-            self._bundle = self._interpreter.build(None, self._entries)
-        except regopy.RegoError as error:
-            raise PolicyBroken(f"{name}: the engine refuses it: {_first_words(str(error))}") from error
-        if not self._bundle.ok():
-            raise PolicyBroken("the engine could not compile the bundle")
+        self._engine = _Engine(modules, self._entries)
+        # What is alive at the end of the process is freed while the engine's library still can be.
+        weakref.finalize(self, self._engine.close)
 
     def ask(self, entry: str, document: object) -> bytes:
         """Return the JSON an entry point gives for an input document.
@@ -101,12 +139,8 @@ class Program:
         if entry not in self._entries:
             raise PolicyDenied(f"the bundle has no entry point {entry}")
         try:
-            self._interpreter.set_input(document)
-            output = rego_shared.rego_bundle_query_entrypoint(self._interpreter._impl, self._bundle._impl, entry)  # noqa: SLF001 - Output parses the answer a second time, loosely
-            try:
+            with self._engine.output(escaped(document), entry) as output:
                 return self._expression(entry, output)
-            finally:
-                rego_shared.rego_free_output(output)
         except (regopy.RegoError, ValueError, TypeError, msgspec.MsgspecError, ctypes.ArgumentError) as error:
             raise PolicyDenied(f"the policy engine failed at {entry}: {_first_words(str(error))}") from error
 
@@ -125,7 +159,7 @@ class Program:
     def refuse_unknown_calls(self) -> None:
         """PolicyBroken where the compiled plan calls a function that is not of the bundle and not a pure built-in."""
         with tempfile.TemporaryDirectory(prefix="multiagent-policy-") as folder:
-            self._interpreter.save_bundle(folder, self._bundle)
+            self._engine.save(folder)
             plan = (Path(folder) / "plan.json").read_bytes()
         known = msgspec.json.decode(plan, type=_Plan)
         called = set(_called(msgspec.json.decode(plan)))
@@ -135,6 +169,21 @@ class Program:
             raise PolicyBroken(
                 f"the bundle calls {', '.join(wrong)}: not a function of it, nor a built-in that is allowed"
             )
+
+
+def escaped(value: object) -> object:
+    """Return a document with its texts escaped as in JSON.
+
+    The engine keeps texts as JSON writes them, takes an input's as they are, and prints them as they are: unescaped,
+    a quote in a name would end the text in the answer and could add ``"allow": true`` behind it.
+    """
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)[1:-1] if _SPECIAL.search(value) else value
+    if isinstance(value, dict):
+        return {key: escaped(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [escaped(one) for one in value]
+    return value
 
 
 def _called(value: object) -> Iterator[str]:
