@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 _SAFE: Final = 1 << 53
-_ESCAPE: Final = json.encoder.py_encode_basestring
+_ESCAPE: Final = json.encoder.encode_basestring
 
 
 def canonical(value: object) -> bytes:

@@ -4,6 +4,8 @@ from typing import Final, Protocol
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES: Final = {character: value for value, character in enumerate(_ALPHABET)}
+_PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
+_SHIFTS: Final = tuple(range(120, -1, -10))
 _LENGTH: Final = 26
 _RANDOM_BITS: Final = 80
 
@@ -26,7 +28,7 @@ def ulid(time_ms: int, randomness: int) -> str:
     if not 0 <= randomness < 1 << _RANDOM_BITS:
         raise ValueError("a ULID has 80 random bits")
     value = time_ms << _RANDOM_BITS | randomness
-    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
 
 
 def ulid_time(text: str) -> int:
