@@ -102,7 +102,7 @@ class Killer:
         after = self.random.uniform(0, self.references[job].seconds)
         if not point:
             try:
-                process.wait(after)
+                process.communicate(timeout=after)
             except subprocess.TimeoutExpired:
                 kill(process)
         else:
@@ -135,6 +135,8 @@ def _live(killer: Killer, tasks: int, kills: list[str]) -> Tally:
         while not killer.killed(killer.random.randrange(len(killer.jobs)), point):
             tries += 1
             assert tries < 60, f"no kill at {point or 'random moments'} hit anything: {killer.tally.lines}"
+    while len(killer.tally.tasks) < tasks:  # a kill may come before its task was accepted
+        killer.undisturbed(killer.random.randrange(len(killer.jobs)))
     for task, status in killer.house.tasks().items():
         if status != "completed":
             run = killer.house.run("tasks", "follow", task, "--json")
