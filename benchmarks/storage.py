@@ -1,9 +1,11 @@
-"""What a durable step costs in storage: two commits, through the writer, beside a bare sqlite3 loop in the same run.
+"""What storage takes for a durable step and for a model call, beside a bare sqlite3 loop in the same run.
 
     python -m benchmarks.storage [--steps N]
 
-Prints CPU-milliseconds (user and system, all threads) and wall milliseconds a step, at 1, 5 and 64 steps at once, for
-``synchronous`` NORMAL and FULL. The bare loop makes the same number of transactions with two plain inserts each.
+A step is two commits (lease and event; result, event and journal row); a call is two more (a reservation in six
+scopes; settle, bill and completion). Prints CPU-milliseconds (user and system, all threads) and wall milliseconds a
+step, at 1, 5 and 64 at once, for ``synchronous`` NORMAL and FULL. The bare loop makes two transactions a step with two
+plain inserts each, on the main thread.
 """
 
 import argparse
@@ -11,17 +13,31 @@ import asyncio
 import sqlite3
 import tempfile
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from multiagent.app.system import SystemClock, SystemIds
+from multiagent.core.budget import Amount, Limit, ScopeLimit, ScopeRef
 from multiagent.core.events import EventDraft, EventKind
 from multiagent.core.outcome import Outcome
+from multiagent.core.usage import Usage
 from multiagent.storage.factory import open_storage
 from multiagent.storage.sql.base import Writer
-from multiagent.storage.sql.ops import AppendEvent, AppendOutcome, CreateTask, Op, StartStep, StoreResult
+from multiagent.storage.sql.ops import (
+    AppendEvent,
+    AppendOutcome,
+    CreateTask,
+    Op,
+    Reserve,
+    Settle,
+    StartStep,
+    StoreCompletion,
+    StoreResult,
+    StoreUsage,
+)
 
 Synchronous = Literal["FULL", "NORMAL"]
 VALUE = msgspec.json.encode({"text": "an answer of a usual length " * 12})
@@ -66,7 +82,70 @@ async def steps(writer: Writer, task: str, count: int, now: int) -> None:
         await writer.commit(*end(task, key, n, now))
 
 
-async def platform(folder: Path, synchronous: Synchronous, at_once: int, count: int) -> Cost:
+def reserve(task: str, key: str, now: int) -> Reserve:
+    """Hold the bound of a call in all its scopes."""
+    scopes = (
+        ScopeRef("request", key),
+        ScopeRef("agent", f"{task}/a1"),
+        ScopeRef("task", task),
+        ScopeRef("session", "s1"),
+        ScopeRef("user", "ada", "day", 86_400_000),
+        ScopeRef("tenant", TENANT),
+    )
+    wide = Limit(10**15, 10**17)
+    return Reserve(
+        tenant=TENANT,
+        id=key,
+        key=key,
+        attempt=1,
+        task=task,
+        scopes=tuple(ScopeLimit(scope, wide) for scope in scopes),
+        need=Amount(2_000, 10**9),
+        time=now,
+        deadline=now,
+        owner="me",
+    )
+
+
+def settle(task: str, key: str, now: int) -> tuple[Op, ...]:
+    """Book what a call used, write its line of the bill, keep its answer."""
+    line = StoreUsage(
+        tenant=TENANT,
+        id=key,
+        task=task,
+        step=key,
+        agent="a1",
+        endpoint="e",
+        vendor="v",
+        model="m",
+        user="ada",
+        session="s1",
+        usage=Usage(900, 100),
+        cost_pico=10**8,
+        saved_pico=0,
+        time=now,
+        key=key,
+        head_hash=DIGEST,
+    )
+    return (
+        Settle(tenant=TENANT, reservation=key, billed=Amount(1_000, 10**8), time=now),
+        line,
+        StoreCompletion(tenant=TENANT, key=key, request_hash=DIGEST, answer=VALUE, time=now),
+    )
+
+
+async def calls(writer: Writer, task: str, count: int, now: int) -> None:
+    """Run the budget's part of ``count`` model calls, one after the other."""
+    for n in range(1, count + 1):
+        key = f"{task}/a1/think/{n}"
+        await writer.commit(reserve(task, key, now))
+        await writer.commit(*settle(task, key, now))
+
+
+Work = Callable[[Writer, str, int, int], Coroutine[None, None, None]]
+
+
+async def platform(folder: Path, synchronous: Synchronous, at_once: int, count: int, work: Work) -> Cost:
     """Run ``count`` steps over ``at_once`` tasks through the writer."""
     clock, ids = SystemClock(), SystemIds()
     now = clock.now()
@@ -79,7 +158,7 @@ async def platform(folder: Path, synchronous: Synchronous, at_once: int, count: 
             await storage.writer.commit(created)
         each = count // at_once
         since = time.process_time(), time.perf_counter()
-        await asyncio.gather(*(steps(storage.writer, task, each, now) for task in tasks))
+        await asyncio.gather(*(work(storage.writer, task, each, now) for task in tasks))
         return measured(each * at_once, since)
 
 
@@ -112,9 +191,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         for level in levels:
             show(level, "bare sqlite3 loop", bare(Path(home, f"{level}-bare"), level, count))
-            for at_once in (1, 5, 64):
-                cost = asyncio.run(platform(Path(home, f"{level}-{at_once}"), level, at_once, count))
-                show(level, f"writer, {at_once} at once", cost)
+            for name, work in (("step", steps), ("call", calls)):
+                for at_once in (1, 5, 64):
+                    cost = asyncio.run(platform(Path(home, f"{level}-{name}{at_once}"), level, at_once, count, work))
+                    show(level, f"{name}, {at_once} at once", cost)
 
 
 def show(level: Synchronous, what: str, cost: Cost) -> None:

@@ -20,7 +20,8 @@ from multiagent.core.budget import (
     Wait,
     judge,
 )
-from multiagent.core.errors import NotFound
+from multiagent.core.errors import InvalidInput, NotFound, StorageError
+from multiagent.core.money import LARGEST
 from multiagent.core.usage import Bill
 from multiagent.storage.sql.ops import Lose, LoseOpen, Reserve, Reserved, Settle, Settled
 from multiagent.testing.suites.sql import NOW, TENANT, Sql, creates
@@ -146,6 +147,23 @@ class BudgetSuite:
             with pytest.raises(NotFound, match="r9"):
                 await sql.writer.commit(operation)
 
+    async def test_amounts_beyond_a_column_are_refused_not_rounded(self, sql: Sql) -> None:
+        wide = limited(tokens=None, pico=None)
+        assert await sql.writer.commit(holds("r1", 5, wide, pico=LARGEST - 1)) == (Reserved(Granted(), "r1"),)
+        refused = Reserved(Refused(TASK, Limit()))
+        assert await sql.writer.commit(holds("r2", 5, wide, pico=2)) == (refused,)
+        await sql.writer.commit(holds("r3", 5, wide, pico=1), settles("r1", 5, LARGEST - 1))
+        with pytest.raises(StorageError, match="can be booked"):
+            await sql.writer.commit(settles("r3", 5, 2))
+        assert await booked(sql) == (Amount(5, LARGEST - 1), Amount(5, 1), False)
+
+    async def test_amounts_are_never_negative(self, sql: Sql) -> None:
+        with pytest.raises(InvalidInput):
+            await sql.writer.commit(holds("r1", -5))
+        await sql.writer.commit(holds("r1", 5))
+        with pytest.raises(InvalidInput):
+            await sql.writer.commit(settles("r1", 5, -1))
+
     async def test_every_release_is_told(self, sql: Sql) -> None:
         told: list[int] = []
         stop = sql.writer.on_release(lambda: told.append(1))
@@ -246,6 +264,7 @@ class BudgetMachine(RuleBasedStateMachine):
         self.keys[key, attempt] = operation.id
         self.held[operation.id] = _Held(need, tuple(state.scope for state in states))
         self._book(operation.id, Amount(), need)
+        assert isinstance(judge([self.scopes[state.scope] for state in states], Amount()), Granted), "over a limit"
         return operation, Reserved(verdict, operation.id)
 
     def _book(self, name: str, used: Amount, held: Amount) -> None:

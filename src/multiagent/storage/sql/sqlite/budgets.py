@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from multiagent.core.budget import Amount, Granted, Limit, ScopeLimit, ScopeRef, ScopeState, judge
-from multiagent.core.errors import NotFound
+from multiagent.core.budget import Amount, Granted, Limit, Refused, ScopeLimit, ScopeRef, ScopeState, judge, room
+from multiagent.core.errors import InvalidInput, NotFound, StorageError
+from multiagent.core.money import LARGEST
 from multiagent.storage.sql.ops import Lose, LoseOpen, Reserve, Reserved, Settle, Settled
 from multiagent.storage.sql.sqlite.scribe import Scribe, Value, text, whole
 
@@ -15,7 +16,7 @@ _OPEN: Final = """INSERT INTO budget_scopes (tenant_id, kind, id, "window", wind
 _LIMIT: Final = f"UPDATE budget_scopes SET limit_tokens = ?, limit_pico = ? WHERE {_SCOPE}"
 _HOLD: Final = f"UPDATE budget_scopes SET held_tokens = held_tokens + ?, held_pico = held_pico + ? WHERE {_SCOPE}"
 _BOOK: Final = f"""UPDATE budget_scopes SET used_tokens = used_tokens + ?, used_pico = used_pico + ?,
- held_tokens = held_tokens - ?, held_pico = held_pico - ? WHERE {_SCOPE}"""
+ held_tokens = held_tokens - ?, held_pico = held_pico - ? WHERE {_SCOPE} AND used_tokens <= ? AND used_pico <= ?"""
 _CLOSE: Final = f"""UPDATE budget_scopes SET closed = 1 WHERE {_SCOPE}
  AND (used_tokens > limit_tokens OR used_pico > limit_pico)"""
 _RESERVATION: Final = """INSERT INTO reservations
@@ -35,12 +36,13 @@ _LOSE: Final = (
 
 
 def reserve(scribe: Scribe, op: Reserve) -> Reserved:
-    """See ``Reserve``."""
+    """See ``Reserve``. Refused is also what would be more than a column can hold."""
+    _check(op.need)
     standing = scribe.one(_BY_KEY, (op.tenant, op.key, op.attempt))
     if standing is not None:
         return Reserved(Granted(), text(standing[0]))
     states = [_opened(scribe, op.tenant, one) for one in sorted(op.scopes, key=lambda one: one.scope)]
-    verdict = judge(states, op.need)
+    verdict = _holdable(states, op.need) or judge(states, op.need)
     if not isinstance(verdict, Granted):
         return Reserved(verdict)
     need = op.need
@@ -73,6 +75,7 @@ def _opened(scribe: Scribe, tenant: str, wanted: ScopeLimit) -> ScopeState:
 
 def settle(scribe: Scribe, op: Settle) -> Settled:
     """See ``Settle``. What was lost counted in full, so a late settle books only the difference."""
+    _check(op.billed)
     row = _reservation(scribe, op.tenant, op.reservation)
     state, need = text(row[0]), Amount(whole(row[1]), whole(row[2]))
     if state == "settled":
@@ -124,8 +127,23 @@ def _lose(scribe: Scribe, tenant: str, reservation: str, time: int, need: Amount
 
 def _book(scribe: Scribe, tenant: str, scopes: list[tuple[Value, ...]], used: Amount, held: Amount) -> None:
     row = (used.tokens, used.pico, held.tokens, held.pico, tenant)
-    scribe.change_many(_BOOK, [(*row, *scope) for scope in scopes])
+    most = (LARGEST - max(0, used.tokens), LARGEST - max(0, used.pico))
+    if scribe.change_many(_BOOK, [(*row, *scope, *most) for scope in scopes]) != len(scopes):
+        raise StorageError("more is billed than can be booked; check what the vendor reports")
     scribe.released = True
+
+
+def _check(amount: Amount) -> None:
+    if amount.tokens < 0 or amount.pico < 0:
+        raise InvalidInput(f"an amount is zero or more, not {amount.tokens} tokens and {amount.pico} pico-dollars")
+
+
+def _holdable(states: list[ScopeState], need: Amount) -> Refused | None:
+    for state in states:
+        total = state.used + state.held + need
+        if total.tokens > LARGEST or total.pico > LARGEST:
+            return Refused(state.scope, room(state))
+    return None
 
 
 def _reservation(scribe: Scribe, tenant: str, reservation: str) -> tuple[Value, ...]:

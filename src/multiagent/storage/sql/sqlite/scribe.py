@@ -86,9 +86,9 @@ class Scribe:
         """Run a statement; return all its rows."""
         return self._run(sql, values).fetchall()
 
-    def change_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
-        """Run a statement once a row."""
-        self._cursor.executemany(sql, rows)
+    def change_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> int:
+        """Run a statement once a row; return the number of rows changed in all."""
+        return self._cursor.executemany(sql, rows).rowcount
 
     def entropy(self, count: int) -> bytes:
         """Return ``count`` bytes that were never given out before."""
