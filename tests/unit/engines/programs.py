@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from multiagent.core.errors import Cancelled, PlatformError, StepFailed
+from multiagent.core.errors import Cancelled, PlatformError
 from multiagent.core.events import EventKind
 from multiagent.core.step import StepDef
 from multiagent.engines.base import Context
@@ -22,7 +22,9 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Node:
-    """sequence, group, contained, race, timeout, guarded (errors are caught) or tidied (with a cleanup step)."""
+    """sequence, group, contained, race, awaited (the body awaits each child), culled (the body cancels the first),
+    timeout, guarded (errors are caught), tidied (with a cleanup step) or stubborn (cancel is swallowed once).
+    """
 
     kind: str
     parts: tuple["Leaf | Node", ...]
@@ -30,12 +32,15 @@ class Node:
 
 Program = Leaf | Node
 
+KINDS = (
+    "sequence", "group", "contained", "race", "awaited", "culled", "timeout", "guarded", "tidied", "stubborn",
+)  # fmt: skip
 leaves = st.sampled_from(["step", "step", "sleep", "signal", "emit", "name"]).map(Leaf)
 programs: st.SearchStrategy[Program] = st.recursive(
     leaves,
     lambda inner: st.builds(
         Node,
-        st.sampled_from(["sequence", "group", "contained", "race", "timeout", "guarded", "tidied"]),
+        st.sampled_from(KINDS),
         st.lists(inner, min_size=1, max_size=4).map(tuple),
     ),
     max_leaves=14,
@@ -47,24 +52,24 @@ async def interpret(ctx: Context, program: Program, path: str) -> int:
     if isinstance(program, Leaf):
         return await _leaf(ctx, program, path)
     kind = program.kind
-    if kind in ("group", "contained"):
-        return await _group(ctx, program, path, contain=kind == "contained")
+    if kind in ("group", "contained", "awaited", "culled"):
+        return await _group(ctx, program, path)
     if kind == "race":
         return await _race(ctx, program, path)
     if kind == "timeout":
         return await ctx.timeout(3, sequence(ctx, program, path))
-    if kind == "guarded":
-        try:
-            return await sequence(ctx, program, path)
-        except PlatformError:
+    try:
+        return await sequence(ctx, program, path)
+    except PlatformError:
+        if kind == "guarded":
             return -1
-    if kind == "tidied":
-        try:
-            return await sequence(ctx, program, path)
-        except (StepFailed, Cancelled):
+        raise
+    except Cancelled:
+        if kind == "stubborn":
+            return (await ctx.step(STEP, Number(), f"{path}/stubborn")).value
+        if kind == "tidied":
             await ctx.step(STEP, Number(), f"{path}/tidy")
-            raise
-    return await sequence(ctx, program, path)
+        raise
 
 
 async def sequence(ctx: Context, program: Node, path: str) -> int:
@@ -89,12 +94,18 @@ async def _leaf(ctx: Context, program: Leaf, path: str) -> int:
     return 0
 
 
-async def _group(ctx: Context, program: Node, path: str, *, contain: bool) -> int:
+async def _group(ctx: Context, program: Node, path: str) -> int:
     async with ctx.group() as group:
         handles = [
-            group.spawn(interpret(ctx, part, f"{path}/{place}"), contain=contain)
+            group.spawn(interpret(ctx, part, f"{path}/{place}"), contain=program.kind == "contained")
             for place, part in enumerate(program.parts)
         ]
+        if program.kind == "culled":
+            await ctx.step(STEP, Number(), f"{path}/cull")
+            handles[0].cancel()
+        if program.kind == "awaited":
+            for handle in handles:
+                await handle
     return sum(handle.result() for handle in handles if handle.error is None)
 
 

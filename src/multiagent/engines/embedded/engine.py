@@ -27,13 +27,13 @@ class EmbeddedEngine:
         self._parts = parts
         self._turns = Turns()
         self._runs: dict[str, Run] = {}
-        self._opening: dict[str, asyncio.Lock] = {}
+        self._opening = asyncio.Lock()
         self._open = True
 
     async def start(self, tenant: str, task: str, workflow: str, input: bytes) -> None:  # noqa: A002 — the port's name
         """Start a workflow, idempotent by id; InvalidInput for an unknown one or an input that does not fit."""
         definition = self._workflow(workflow)
-        async with self._lock(task):
+        async with self._opening:
             if task in self._runs:
                 return
             row = await self._parts.reader.task(tenant, task)
@@ -62,7 +62,7 @@ class EmbeddedEngine:
         return tuple(taken)
 
     async def _resume(self, row: TaskRow) -> bool:
-        async with self._lock(row.id):
+        async with self._opening:
             try:
                 run = self._launch(await resumed(self._parts, row, self._workflow(row.workflow)))
             except NonDeterminism as drift:
@@ -143,9 +143,6 @@ class EmbeddedEngine:
             raise InvalidInput(f"no workflow {name!r} is registered in this process; registered: {known}")
         return found
 
-    def _lock(self, task: str) -> asyncio.Lock:
-        return self._opening.setdefault(task, asyncio.Lock())
-
     async def _create(self, tenant: str, task: str, workflow: Workflow[Any, Any], data: bytes) -> TaskRow:
         op = CreateTask(
             tenant=tenant,
@@ -173,7 +170,6 @@ class EmbeddedEngine:
             raise EngineUnavailable("the engine is closed")
         run = self._runs[opened.row.id] = Run(self._parts, self._turns, opened)
         run.closed.add_done_callback(lambda _: self._runs.pop(opened.row.id, None))
-        self._opening.pop(opened.row.id, None)
         return run
 
     async def _row(self, tenant: str, task: str) -> TaskRow:
