@@ -1,6 +1,8 @@
 """The tools there are, by name, each with the check of its arguments. Fixed once made."""
 
+import re
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 
@@ -8,6 +10,9 @@ from multiagent.core.errors import ConfigInvalid, ToolArguments, ToolUnknown
 from multiagent.core.tool import ToolSpec
 from multiagent.tools.base import Inspected, Inspecting, Tool, ToolContext
 from multiagent.tools.schema import compile_check
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+"""What every vendor of models accepts."""
 
 
 class Registry:
@@ -19,6 +24,10 @@ class Registry:
         self._checks: dict[str, Inspecting] = {}
         for tool in tools:
             name = tool.spec.name
+            if not _NAME.fullmatch(name) or not tool.spec.description.strip():
+                raise ConfigInvalid(
+                    f"tool {name!r} needs a name of 1 to 64 letters, digits, _ and -, and a description"
+                )
             if name in self._tools:
                 raise ConfigInvalid(f"there are two tools named {name}; rename one")
             self._tools[name] = tool

@@ -142,6 +142,14 @@ def test_two_tools_of_one_name_are_refused() -> None:
         Registry([ClassTool(Analytics()), ClassTool(Analytics())])
 
 
+@pytest.mark.parametrize(("name", "description"), [("", "d"), ("1x", "d"), ("a b", "d"), ("x" * 65, "d"), ("x", " ")])
+def test_a_name_that_vendors_refuse_and_a_missing_description_are_refused(name: str, description: str) -> None:
+    tool = Analytics()
+    tool.name, tool.description = name, description
+    with pytest.raises(ConfigInvalid):
+        Registry([ClassTool(tool)])
+
+
 async def no_type(text) -> str:  # type: ignore[no-untyped-def]  # noqa: ANN001
     return str(text)
 

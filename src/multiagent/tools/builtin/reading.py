@@ -1,5 +1,6 @@
 """Attachments as lines of text, piece by piece: no file is ever whole in memory but for a PDF's text."""
 
+import asyncio
 import codecs
 import io
 from collections import OrderedDict
@@ -82,7 +83,7 @@ class AttachmentReader:
         sample = sample[:SAMPLE]
         if sample.startswith(PDF_MARK):
             return _Text(self._objects, tenant, attachment, None, await self._pdf(tenant, attachment))
-        encoding = detect(sample)
+        encoding = await asyncio.to_thread(detect, sample) if len(sample) > _LINE else detect(sample)
         if encoding is None:
             raise AttachmentRejected(
                 f"{attachment.name} is not text that can be read (binary, {attachment.size} bytes);"

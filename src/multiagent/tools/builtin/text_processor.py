@@ -1,5 +1,6 @@
 """The text processor as a tool: summary, keywords, counts and structure of a text or an attached file."""
 
+import asyncio
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -15,6 +16,7 @@ from multiagent.tools.builtin.words import keywords
 from multiagent.tools.schema import decode_arguments, schema_of
 
 MOST: Final = 500_000
+_SHORT: Final = 5_000
 _USUAL: Final = {"summary": 3, "keywords": 10}
 _DESCRIPTION = """Measure a text, English or Chinese, or an attached file (`name`).
 
@@ -57,8 +59,10 @@ class TextProcessor:
         if file is not None:
             text, whole = await self._text(file, context)
             note = "" if whole else f"\n[only the first {len(text)} characters were read]"
+        # Counting the runs of a long text takes up to a second, which is not the event loop's to give.
+        found = _measure(given, text) if len(text) < _SHORT else await asyncio.to_thread(_measure, given, text)
         return ToolOutput(
-            _measure(given, text) + note,
+            found + note,
             labels=file.labels if file else (),
             sources=(file.name,) if file else (),
         )
