@@ -133,6 +133,7 @@ async def open_platform(places: Places, settings: Settings, environment: Mapping
         service = Service(storage.writer, uploads, clock, ids, dispatcher.wake)
         platform = Platform(settings, storage, engine, service, policy.bundle_hash)
         platform.offline_hint = offline_hint(config, environment)
+        await gate.recover(TENANT)
         platform.resumed = await engine.recover()
         await stack.enter_async_context(background(dispatcher.run()))
         yield platform
