@@ -67,11 +67,6 @@ def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def message_key(message: Message) -> bytes:
-    """Return a message's content as bytes, whatever chain it is in: role and parts."""
-    return _encode((message.role, message.parts))
-
-
 class Heads(msgspec.Struct, frozen=True):
     """The hashes of a request's prompt: ``whole`` names all of it; ``before`` are (messages, hash) of the prefixes
     that earlier calls of the conversation have sent, longest first.
@@ -89,31 +84,29 @@ def heads(request: ModelRequest, most: int = 3) -> Heads:
     for position, message in enumerate(request.messages):
         if message.role == "assistant" and position:
             before.append((position, state.copy().hexdigest()))
-        _feed(state, message_key(message))
+        _feed(state, _encode((message.role, message.parts)))
     return Heads(state.hexdigest(), tuple(reversed(before[-most:])))
 
 
 def _feed(state: "hashlib._Hash", data: bytes) -> None:
-    state.update(len(data).to_bytes(8, "big"))
-    state.update(data)
+    state.update(len(data).to_bytes(8, "big") + data)
 
 
 def _shown(tools: tuple[ToolSpec, ...]) -> tuple[tuple[str, str, str], ...]:
     return tuple((tool.name, tool.description, tool.parameters) for tool in tools)
 
 
-def request_hash(request: ModelRequest) -> str:
+def request_hash(request: ModelRequest, prompt: str = "") -> str:
     """Return the hash of what is asked: contents, tools, model or tier, format, parameters; not chain addresses.
 
-    A field that is added to ModelRequest must enter only where it differs from its default: stored completions are
-    found by this hash.
+    ``prompt`` saves hashing the prompt (``Heads.whole``) again. A field that is added to ModelRequest must enter only
+    where it differs from its default: stored completions are found by this hash.
     """
     asked = (
-        [(message.role, message.parts, message.labels) for message in request.messages],
+        prompt or heads(request).whole,
+        [message.labels for message in request.messages],
         request.tier if not request.model else "",
         request.model,
-        _shown(request.tools),
-        request.response_format,
         request.max_output,
         request.temperature,
         request.purpose,

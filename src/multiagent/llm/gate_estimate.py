@@ -13,7 +13,7 @@ def estimate_text(text: str) -> int:
     """
     if text.isascii():
         return (len(text) + 3) // 4
-    plain = sum(character < "\x80" for character in text)
+    plain = len(text.encode("ascii", "ignore"))
     return (plain + 3) // 4 + len(text) - plain
 
 

@@ -29,8 +29,8 @@ class Job:
     fallbacks: list[Fallback] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.asked = request_hash(self.request)
         self.heads = heads(self.request)
+        self.asked = request_hash(self.request, self.heads.whole)
 
 
 @dataclass(slots=True)
