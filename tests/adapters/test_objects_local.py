@@ -9,6 +9,7 @@ from multiagent.storage.objects.local import LocalObjects
 from multiagent.testing.suites.objects import ObjectsSuite
 
 
+@pytest.mark.requirement("S.data.objects")
 class TestLocal(ObjectsSuite):
     @pytest.fixture
     def objects(self, tmp_path: Path) -> Objects:

@@ -40,11 +40,12 @@ async def open_storage(
     from multiagent.storage.sql.sqlite.writer import SqliteWriter
 
     async with AsyncExitStack() as stack:
-        writer = await SqliteWriter.open(home / DATABASE, ids, synchronous)
+        objects = LocalObjects(home / OBJECTS)
+        writer = await SqliteWriter.open(home / DATABASE, ids, synchronous, bodies=objects)
         stack.push_async_callback(writer.close)
-        reader = SqliteReader(home / DATABASE)
+        reader = SqliteReader(home / DATABASE, objects)
         stack.push_async_callback(reader.close)
-        yield Storage(writer, reader, LocalObjects(home / OBJECTS), MemoryKeyValue(clock))
+        yield Storage(writer, reader, objects, MemoryKeyValue(clock))
 
 
 @asynccontextmanager
@@ -53,13 +54,14 @@ async def open_reader(home: Path) -> AsyncIterator[Reader | None]:
 
     Raises StorageCorrupt, StorageNewer, StorageUnavailable.
     """
+    from multiagent.storage.objects.local import LocalObjects
     from multiagent.storage.sql.sqlite.reader import SqliteReader
 
     path = home / DATABASE
     if not path.exists():
         yield None
         return
-    reader = SqliteReader(path)
+    reader = SqliteReader(path, LocalObjects(home / OBJECTS))
     try:
         yield reader
     finally:

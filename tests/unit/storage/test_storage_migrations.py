@@ -81,6 +81,7 @@ def test_every_table_has_its_tenant_first_and_a_version() -> None:
                 assert next(iter(index.columns)).name == "tenant_id"
 
 
+@pytest.mark.requirement("S.data.tables")
 def test_the_columns_of_the_users_own_tables_are_there() -> None:
     for name, columns in SEED.items():
         assert set(columns.split()) <= set(METADATA.tables[name].c.keys())

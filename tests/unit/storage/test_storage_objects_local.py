@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from multiagent.core.errors import AttachmentRejected, StorageCorrupt, StorageError
+from multiagent.core.messages import message_hash, says
+from multiagent.storage.factory import open_reader, open_storage
 from multiagent.storage.objects.local import LocalObjects
+from multiagent.storage.sql.ops import StoreMessage
+from multiagent.testing.clock import ManualClock
+from multiagent.testing.ids import CountedIds
 
 TENANT = "acme"
 
@@ -58,3 +63,16 @@ async def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "objects").write_text("a file")
     with pytest.raises(StorageError, match="permissions"):
         await LocalObjects(tmp_path / "objects").put(TENANT, b"x")
+
+
+@pytest.mark.requirement("S.data.objects")
+async def test_a_large_message_is_stored_once_as_an_object(tmp_path: Path) -> None:
+    large = says("user", "x" * 300_000)
+    async with open_storage(tmp_path, clock=ManualClock(), ids=CountedIds()) as storage:
+        for _ in range(2):
+            await storage.writer.commit(StoreMessage(tenant=TENANT, message=large, time=0))
+        assert await storage.reader.chain(TENANT, message_hash(large)) == (large,)
+    assert len([path for path in (tmp_path / "objects").rglob("*") if path.is_file()]) == 1
+    async with open_reader(tmp_path) as reader:
+        assert reader is not None
+        assert await reader.chain(TENANT, message_hash(large)) == (large,)

@@ -5,6 +5,18 @@ from pathlib import Path
 from typing import Protocol
 
 
+class Bodies(Protocol):
+    """The same store for a thread of storage's own, which has no event loop: large bodies of database rows."""
+
+    def keep(self, tenant: str, data: bytes) -> str:
+        """Store bytes; return their address. Raises StorageFull, StorageError."""
+        ...
+
+    def fetch(self, tenant: str, address: str) -> bytes:
+        """Return the bytes; NotFound, StorageCorrupt as ``Objects.get``."""
+        ...
+
+
 class Objects(Protocol):
     """A content-addressed store, one name space a tenant."""
 

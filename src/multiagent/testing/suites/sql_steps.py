@@ -89,6 +89,12 @@ class StepSuite:
         assert await sql.reader.chain(TENANT, message_hash(third)) == (first, second, third)
         assert await sql.reader.chain(TENANT, "") == ()
 
+    async def test_a_message_of_any_size_is_kept(self, sql: Sql) -> None:
+        first = says("user", "数" * 300_000)
+        second = says("assistant", "noted", message_hash(first))
+        await sql.writer.commit(*(StoreMessage(tenant=TENANT, message=one, time=NOW) for one in (first, second)))
+        assert await sql.reader.chain(TENANT, message_hash(second)) == (first, second)
+
     async def test_a_broken_conversation_is_not_found(self, sql: Sql) -> None:
         orphan = says("user", "why?", "0" * 64)
         await sql.writer.commit(StoreMessage(tenant=TENANT, message=orphan, time=NOW))

@@ -21,6 +21,7 @@ from multiagent.core.messages import Message
 from multiagent.core.outcome import Failure, Outcome, Patch
 from multiagent.core.task import TaskStatus
 from multiagent.core.usage import Bill, Usage
+from multiagent.storage.objects.base import Bodies
 from multiagent.storage.sql.base import AgentRow, CommandRow, Completion, LogRow, SessionRow, TaskRow
 from multiagent.storage.sql.ops import StoredResult
 from multiagent.storage.sql.sqlite.budgets import scope_state
@@ -52,11 +53,11 @@ _EVENTS: Final = f"""SELECT {", ".join(f"e.{one.strip()}" for one in HEADER.spli
  WHERE e.tenant_id = ? AND e.task = ? AND e.seq > ? ORDER BY e.seq LIMIT ?"""
 _JOURNAL: Final = """SELECT n, kind, key, time, value, digest, patches, event_seq FROM journal
  WHERE tenant_id = ? AND task = ? ORDER BY n"""
-_CHAIN: Final = """WITH RECURSIVE chain(depth, hash, parent, body) AS (
- SELECT 0, hash, parent, body FROM messages WHERE tenant_id = ?1 AND hash = ?2
- UNION ALL SELECT depth + 1, m.hash, m.parent, m.body FROM chain, messages m
+_CHAIN: Final = """WITH RECURSIVE chain(depth, hash, parent, body, ref) AS (
+ SELECT 0, hash, parent, body, ref FROM messages WHERE tenant_id = ?1 AND hash = ?2
+ UNION ALL SELECT depth + 1, m.hash, m.parent, m.body, m.ref FROM chain, messages m
  WHERE m.tenant_id = ?1 AND m.hash = chain.parent AND depth < 100000)
- SELECT parent, body FROM chain ORDER BY depth DESC"""
+ SELECT parent, body, ref FROM chain ORDER BY depth DESC"""
 _SCOPE: Final = """SELECT limit_tokens, limit_pico, used_tokens, used_pico, held_tokens, held_pico, closed
  FROM budget_scopes
  WHERE tenant_id = ? AND kind = ? AND id = ? AND "window" = ? AND window_start = ?"""
@@ -74,8 +75,9 @@ _TOOLS: Final = """SELECT coalesce(sum(tool_calls_count), 0) FROM agent_executio
 class SqliteReader:
     """See ``Reader``. Each read sees one committed state of the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, bodies: Bodies | None = None) -> None:
         self._path = path
+        self._bodies = bodies
         self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._near: sqlite3.Connection | None = None
         self._made: list[sqlite3.Connection] = []
@@ -161,7 +163,7 @@ class SqliteReader:
         if not rows or rows[0][0] != "":
             missing = text(rows[0][0]) if rows else head
             raise NotFound(f"message {missing} of the conversation {head} is not stored")
-        return tuple(_MESSAGE.decode(blob(row[1])) for row in rows)
+        return tuple([_MESSAGE.decode(await self._body(tenant, blob(row[1]), text(row[2]))) for row in rows])
 
     async def scope(self, tenant: str, scope: ScopeRef) -> ScopeState | None:
         """See ``Reader.scope``."""
@@ -205,6 +207,13 @@ class SqliteReader:
         """See ``Reader.approval_state``."""
         rows = self._few("SELECT state FROM approvals WHERE tenant_id = ? AND id = ?", (tenant, approval))
         return text(rows[0][0]) if rows else None
+
+    async def _body(self, tenant: str, body: bytes, ref: str) -> bytes:
+        if not ref:
+            return body
+        if self._bodies is None:
+            raise NotFound(f"object {ref} is needed, and this reader was opened without objects")
+        return await asyncio.to_thread(self._bodies.fetch, tenant, ref)
 
     def _few(self, sql: str, values: Sequence[Value]) -> list[Row]:
         if self._near is None:

@@ -9,6 +9,7 @@ import msgspec
 
 from multiagent.core.errors import NotFound
 from multiagent.core.events import EventHeader
+from multiagent.storage.objects.base import Bodies
 
 Value = str | int | bytes | None
 
@@ -58,9 +59,15 @@ class Scribe:
     how far a task's events have been logged.
     """
 
-    def __init__(self, connection: sqlite3.Connection, entropy: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        bodies: Bodies | None = None,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
         self._cursor = connection.cursor()
         self._run = self._cursor.execute
+        self.bodies = bodies
         self._entropy = entropy
         self._random, self._taken = b"", 0
         self.ids: Iterator[str] = iter(())

@@ -17,6 +17,9 @@ from multiagent.storage.sql.ops import (
 )
 from multiagent.storage.sql.sqlite.scribe import ENCODE, Scribe, Value, blob, text, whole
 
+LARGE: Final = 256 * 1024
+"""Bodies of more bytes are kept as objects."""
+
 _START: Final = """INSERT INTO results
  (tenant_id, task, key, input_hash, status, owner, lease_until, attempts, started_at)
  VALUES (?, ?, ?, ?, 'leased', ?, ?, 1, ?) ON CONFLICT (tenant_id, task, key) DO NOTHING"""
@@ -33,7 +36,7 @@ _STANDING: Final = (
 )
 _OUTCOME: Final = """INSERT INTO journal (tenant_id, task, n, kind, key, time, value, digest, patches, event_seq)
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_MESSAGE: Final = """INSERT INTO messages (tenant_id, hash, parent, body, time) VALUES (?, ?, ?, ?, ?)
+_MESSAGE: Final = """INSERT INTO messages (tenant_id, hash, parent, body, ref, time) VALUES (?, ?, ?, ?, ?, ?)
  ON CONFLICT (tenant_id, hash) DO NOTHING"""
 _FAILURE: Final = msgspec.json.Decoder(Failure)
 
@@ -103,7 +106,11 @@ def append_outcome(scribe: Scribe, op: AppendOutcome) -> None:
 
 
 def store_message(scribe: Scribe, op: StoreMessage) -> str:
-    """See ``StoreMessage``."""
+    """See ``StoreMessage``. A large body is kept as an object, before the row that names it is committed."""
     address = op.hash or message_hash(op.message)
-    scribe.change(_MESSAGE, (op.tenant, address, op.message.parent, ENCODE(op.message), op.time))
+    body: bytes | None = ENCODE(op.message)
+    ref = ""
+    if body is not None and len(body) > LARGE and scribe.bodies is not None:
+        ref, body = scribe.bodies.keep(op.tenant, body), None
+    scribe.change(_MESSAGE, (op.tenant, address, op.message.parent, body, ref, op.time))
     return address

@@ -15,6 +15,7 @@ from typing import Final, TypeVarTuple
 from multiagent.core.errors import PlatformError, StorageError, StorageUnavailable
 from multiagent.core.events import EventHeader
 from multiagent.core.ids import Ids
+from multiagent.storage.objects.base import Bodies
 from multiagent.storage.sql.ops import AppendEvent, Op
 from multiagent.storage.sql.sqlite.connect import BUSY_MS, Synchronous, open_writable
 from multiagent.storage.sql.sqlite.faults import storage_error
@@ -66,10 +67,10 @@ class _Done:
 class SqliteWriter:
     """See ``Writer``. Made by ``open`` on the event loop that will use it; ``close`` commits what waits and ends."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, ids: Ids) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, ids: Ids, bodies: Bodies | None) -> None:
         self._path = path
         self._connection = connection
-        self._scribe = Scribe(connection)
+        self._scribe = Scribe(connection, bodies)
         self._ids = ids
         self._loop = asyncio.get_running_loop()
         self._gathered: list[_Request] = []
@@ -88,10 +89,19 @@ class SqliteWriter:
 
     @classmethod
     async def open(
-        cls, path: Path, ids: Ids, synchronous: Synchronous = "FULL", busy_ms: int = BUSY_MS
+        cls,
+        path: Path,
+        ids: Ids,
+        synchronous: Synchronous = "FULL",
+        *,
+        bodies: Bodies | None = None,
+        busy_ms: int = BUSY_MS,
     ) -> "SqliteWriter":
-        """Open the database (see ``open_writable`` for what it raises) and start the thread."""
-        return cls(path, open_writable(path, synchronous, busy_ms), ids)
+        """Open the database (see ``open_writable`` for what it raises) and start the thread.
+
+        Large bodies go to ``bodies``; without it they stay in their rows.
+        """
+        return cls(path, open_writable(path, synchronous, busy_ms), ids, bodies)
 
     async def commit(self, *ops: Op) -> tuple[object, ...]:
         """See ``Writer.commit``. The wait is bounded by SQLite's own lock deadline."""
