@@ -348,3 +348,25 @@ async def test_opaque_parts_of_another_model_are_dropped_and_counted(tmp_path: P
     request = ModelRequest((says("user", "a"), Message("assistant", parts), says("user", "b")), max_output=300)
     async with gate_over(tmp_path, [Serving(GOOD, VendorStub())]) as bench:
         assert (await bench.gate.complete(request, calls(bench.clock))).dropped == 1
+
+
+async def test_a_second_run_of_a_key_waits_for_the_first_and_gets_its_answer(tmp_path: Path) -> None:
+    """One vendor call for both; one whose own deadline comes first is told so."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def before(number: int) -> None:
+        asked.set()
+        await go_on.wait()
+
+    vendor = VendorStub(before=before)
+    async with gate_over(tmp_path, [Serving(GOOD, vendor)]) as bench:
+        call = calls(bench.clock)
+        first = asyncio.create_task(bench.gate.complete(asks(), call))
+        await asked.wait()
+        hurried = msgspec.structs.replace(call, deadline=bench.clock.now() + 20)
+        with pytest.raises(VendorTimeout, match="earlier run"):
+            await bench.gate.complete(asks(), hurried)
+        second = asyncio.create_task(bench.gate.complete(asks(), call))
+        go_on.set()
+        assert ((await first).cached, (await second).cached) == ("", "completion")
+        assert len(vendor.requests) == 1

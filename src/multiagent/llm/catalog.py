@@ -209,7 +209,8 @@ def _rates(entry: VendorEntry, model: ModelEntry, source: str, *, free: bool) ->
     rates = listed_rates(entry.prices_from or entry.name, model.name)
     if rates is None:
         raise ConfigInvalid(
-            f"{where}: no price is known; write prices: {{prompt: …, completion: …}} (US dollars a million tokens)"
+            f"{where}: no price is known; write prices: {{prompt: …, completion: …}} (US dollars a million tokens), "
+            f"or, where its calls cost nothing, free: true"
         )
     return rates
 

@@ -24,6 +24,7 @@ from multiagent.core.errors import (
     StorageError,
     VendorError,
     VendorRejected,
+    VendorTimeout,
     VendorUnauthorized,
 )
 from multiagent.core.ids import Ids
@@ -127,8 +128,8 @@ class ModelGate:
     async def _once(self, request: ModelRequest, call: CallContext, watch: Watch | None) -> Answer:
         """Let one call of an idempotency key run at a time in this process."""
         key = (call.principal.tenant, call.key)
-        while (running := self._open.get(key)) is not None:
-            await running.wait()
+        if key in self._open:
+            await self._turn(key, call)
         done = self._open[key] = asyncio.Event()
         try:
             await self._attempts.settled(*key)
@@ -136,6 +137,14 @@ class ModelGate:
         finally:
             del self._open[key]
             done.set()
+
+    async def _turn(self, key: tuple[str, str], call: CallContext) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, (call.deadline - self._clock.now()) / 1000)):
+                while (running := self._open.get(key)) is not None:
+                    await running.wait()
+        except TimeoutError:
+            raise VendorTimeout(f"an earlier run of the call {call.key} has not ended in time; try again") from None
 
     async def _answer(self, job: Job) -> Answer:
         stored = await self._completion(job)

@@ -42,6 +42,9 @@ from multiagent.storage.sql.ops import Op, StoreCompletion, StoreUsage
 LEAST_CALL_S: Final = 5.0
 """Waiting for a budget ends so long before the deadline that a lowered call can still be made."""
 
+CLOSE_S: Final = 10.0
+"""An answer that storage does not take for so long is given up when the gate closes: its hold is lost."""
+
 RATE_WAIT_S: Final = 10.0
 """Above it another endpoint is tried instead of waiting for a rate limit of ours."""
 
@@ -98,9 +101,11 @@ class Attempts:
         return await self._settle(state.serving, job, held, collected)
 
     async def close(self) -> None:
-        """Wait for the answers that are still being settled."""
-        while self._settling:
-            await asyncio.wait(tuple(self._settling.values()))
+        """Wait for the answers that are still being settled, for ``CLOSE_S`` at the most."""
+        if self._settling:
+            _, stuck = await asyncio.wait(tuple(self._settling.values()), timeout=CLOSE_S)
+            for one in stuck:
+                one.cancel()
 
     async def settled(self, tenant: str, key: str) -> None:
         """Wait until an answer of this key, whose caller was cancelled, is stored."""
