@@ -144,6 +144,7 @@ def _table(asked: Asked, file: File, words: Words, room: int) -> Work:
             return words.say("shape", name=file.name, outline=found["shape"])
         else:
             rows, told = found["rows"], found["found"]
+            lines += [words.say("limited", rows=ROWS)] if rows == ROWS else []
             results += [(one, told[_call(one, source)]) for one in group] if isinstance(told, dict) else []
     return "\n".join([words.table(file.name, rows, results, asked.query), *lines] if results else lines)
 

@@ -2,9 +2,12 @@
 
 import ast
 import functools
+import io
+import tokenize
 from collections.abc import Iterator, Mapping
 from importlib import resources
 
+WORDS = frozenset((tokenize.NAME, tokenize.NUMBER, tokenize.STRING))
 GUESTS = ("guest_table.py", "guest_stats.py", "guest_links.py", "guest_text.py")
 
 
@@ -87,6 +90,17 @@ def _reads(node: ast.AST) -> set[str]:
 
 
 def _narrow(source: str) -> str:
-    """Indent by one space instead of four; `ast.unparse` leaves no string that spans lines."""
-    lines = source.split("\n")
-    return "\n".join(" " * ((len(line) - len(line.lstrip(" "))) // 4) + line.lstrip(" ") for line in lines)
+    """Write a program with no more space than it needs; it holds no f-strings, whose parts are tokens since 3.12."""
+    lines: list[str] = []
+    depth, before, line = 0, 0, ""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in {tokenize.NEWLINE, tokenize.NL}:
+            lines += [line] if line else []
+            before, line = 0, ""
+        elif token.type in {tokenize.INDENT, tokenize.DEDENT}:
+            depth += 1 if token.type == tokenize.INDENT else -1
+        else:
+            words = before in WORDS and token.type in WORDS
+            line += (" " * depth if not line else " " if words else "") + token.string
+            before = token.type
+    return "\n".join(lines)

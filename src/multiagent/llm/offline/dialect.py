@@ -24,11 +24,11 @@ def heads(first: list[str], rest: list[list[str]], comma: bool) -> bool:
     """Tell whether the first row names the columns."""
 
     def typed(cell: str) -> bool:
-        return kind_of([cell], comma) in {"int", "float", "date"} or cell.lower() in {"true", "false"}
+        return kind_of({cell}, comma) in {"int", "float", "date"} or cell.lower() in {"true", "false"}
 
-    below = [[row[at] for row in rest if at < len(row) and row[at].lower() not in GAPS] for at in range(len(first))]
+    below = [[row[at] for row in rest if at < len(row) and row[at] not in GAPS] for at in range(len(first))]
     for cell, column in zip(first, below, strict=True):
-        if column and cell.lower() not in GAPS and not typed(cell) and sum(map(typed, column)) > 0.7 * len(column):
+        if column and cell not in GAPS and not typed(cell) and sum(map(typed, column)) > 0.7 * len(column):
             return True
     told = [cell for cell in first if typed(cell)]
     if told:
@@ -95,7 +95,7 @@ def simpler(kinds: list[str], dates: list[str]) -> dict[str, str]:
     found = {} if len(kinds) > 30 else {"show": "lambda found: print(json.dumps(found, ensure_ascii=False))"}
     if "bool" not in kinds:
         found["BOOLS"] = "()"
-    known = [one for one in dates if one.lower() not in GAPS]
+    known = [one for one in dates if one not in GAPS]
     if "date" in kinds and not known:
         return found
     for name, way in (("iso", iso), ("worded", worded), ("last", last)):

@@ -3,10 +3,9 @@
 Runs in the sandbox, where the source of what a cell needs is part of the cell.
 """
 
-from collections import Counter
 from itertools import combinations, product
 
-from multiagent.llm.offline.guest_stats import Found, grouping, groups, shares
+from multiagent.llm.offline.guest_stats import Found, grouping, groups, tally
 from multiagent.llm.offline.guest_table import Table
 
 Pair = tuple[str, int, str, int]
@@ -16,7 +15,7 @@ def pairs(tables: dict[str, Table]) -> list[Pair]:
     """Return for each two tables the pairs of columns that share values, best first, each column once."""
     found: list[Pair] = []
     every = {
-        name: {at: set(shares(table, at)) for at in table.of("text", "int", "date")} for name, table in tables.items()
+        name: {at: set(tally(table, at)) for at in table.of("text", "int", "date")} for name, table in tables.items()
     }
     for left, right in combinations(tables, 2):
         scored: list[tuple[float, int, int]] = []
@@ -39,7 +38,7 @@ def links(tables: dict[str, Table]) -> list[Found]:
     """Return the pairs of columns that share values: how many, and which only one side has."""
     found: list[Found] = []
     for left, a, right, b in pairs(tables):
-        mine, other = set(shares(tables[left], a)), set(shares(tables[right], b))
+        mine, other = set(tally(tables[left], a)), set(tally(tables[right], b))
         sides = [(left, a, mine, sorted(mine - other)), (right, b, other, sorted(other - mine))]
         told = [[file, tables[file].names[at], len(own), len(only), only[:5]] for file, at, own, only in sides]
         found.append({"sides": told, "shared": len(mine & other)})
@@ -49,12 +48,8 @@ def links(tables: dict[str, Table]) -> list[Found]:
 def lookups(tables: dict[str, Table]) -> list[Pair]:
     """Return the pairs whose first column has every value once, so that it explains the second."""
     both = [one for pair in pairs(tables) for one in (pair, pair[2:] + pair[:2])]
-    return [
-        (one, at, other, key)
-        for one, at, other, key in both
-        if len(set(tables[one].cells[at])) == tables[one].size < len(shares(tables[other], key)) + 1
-        and len(set(shares(tables[other], key))) < len(shares(tables[other], key))
-    ]
+    single = {one: max(tally(tables[one[0]], one[1]).values()) == 1 for pair in both for one in (pair[:2], pair[2:])}
+    return [one for one in both if single[one[:2]] and not single[one[2:]]]
 
 
 def named(tables: dict[str, Table]) -> list[Found]:
@@ -65,7 +60,7 @@ def named(tables: dict[str, Table]) -> list[Found]:
         label = next((c for c in table.of("text") if c != at and len(set(table.cells[c])) > 0.9 * table.size), None)
         if label is not None:
             names = dict(zip(table.cells[at], table.cells[label], strict=True))
-            counts = Counter(shares(tables[file], key))
+            counts = tally(tables[file], key)
             order = sorted(counts, key=lambda code: (-counts[code], code))[:8]
             top = [[code, names.get(code, ""), counts[code]] for code in order]
             told.append(

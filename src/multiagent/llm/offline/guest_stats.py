@@ -13,14 +13,14 @@ from itertools import combinations, pairwise
 from multiagent.llm.offline.guest_table import Table, moment, number
 
 Found = dict[str, object]
-Pairs = list[tuple[float, float]]
+Numbers = list[float]
 
 
 def tidy(value: float) -> float | int:
     """Round to four decimals, small values to four significant digits, whole numbers to int."""
     if abs(value) < 1e15 and value == int(value):
         return int(value)
-    return round(value, 4) if abs(value) >= 0.1 else float(f"{value:.4g}")
+    return round(value, 4) if abs(value) >= 0.1 else float(format(value, ".4g"))
 
 
 def known(table: Table, at: int) -> list[tuple[int, float]]:
@@ -36,25 +36,29 @@ def numeric(table: Table, picked: list[int]) -> list[int]:
 
 def counts(table: Table, at: int) -> bool:
     """Tell whether a column holds consecutive whole numbers, in whatever order."""
-    values = sorted(value for _, value in known(table, at))
-    return len(values) > 1 and values == [values[0] + row for row in range(table.size)]
+    values = sorted(value for value in table.values(at) if value is not None)
+    return len(values) > 1 and values[-1] - values[0] == table.size - 1 == len(set(values)) - 1
 
 
-def shares(table: Table, at: int) -> list[str]:
-    """Return a column's values; where cells hold lists of short codes, each code counts for itself."""
-    cells = [cell for cell in table.cells[at] if cell not in table.gaps[at]]
-    parts = [part for cell in cells for part in cell.split(",")]
-    lists = (
-        table.kinds[at] == "text" and len(parts) > len(cells) and all(re.match(r"[^\s,]{1,12}$", one) for one in parts)
-    )
-    return parts if lists else cells
+def tally(table: Table, at: int) -> Counter[str]:
+    """Return how often a column has each value; where cells hold lists of short codes, each code counts for itself."""
+    sizes = Counter(table.cells[at])
+    for gap in table.gaps[at]:
+        del sizes[gap]
+    if table.kinds[at] != "text" or not any("," in one for one in sizes):
+        return sizes
+    parts: Counter[str] = Counter()
+    for cell, count in sizes.items():
+        for part in cell.split(","):
+            parts[part] += count
+    return parts if all(re.match(r"[^\s,]{1,12}$", one) for one in parts) else sizes
 
 
 def grouping(table: Table) -> list[int]:
     """Return the text columns with few distinct values, or else those whose values come back."""
-    sizes = {at: shares(table, at) for at in table.of("text", "bool")}
-    fit = [at for at, one in sizes.items() if 1 < len(set(one)) < 0.8 * len(one) + 1]
-    return [at for at in fit if len(set(sizes[at])) <= 60] or fit
+    sizes = {at: tally(table, at) for at in table.of("text", "bool")}
+    fit = [at for at, one in sizes.items() if 1 < len(one) < 0.8 * sum(one.values()) + 1]
+    return [at for at in fit if len(sizes[at]) <= 60] or fit
 
 
 def keep(table: Table, at: int, sign: str, value: str) -> Table:
@@ -75,21 +79,20 @@ def profile(table: Table) -> Found:
     """Return the rows, how many repeat another, and of columns the kind, gaps, distinct values, and statistics."""
     columns: list[Found] = []
     for at, kind in enumerate(table.kinds):
-        tally = Counter(table.cells[at])
-        gaps = sum(tally.pop(one, 0) for one in table.gaps[at])
-        one: Found = {"name": table.names[at], "kind": kind, "missing": gaps, "distinct": len(tally)}
-        column = known(table, at) if kind in {"int", "float", "date"} else []
-        values = [value for _, value in column]
-        if column and kind == "date":
+        seen = Counter(table.cells[at])
+        gaps = sum(seen.pop(one, 0) for one in table.gaps[at])
+        one: Found = {"name": table.names[at], "kind": kind, "missing": gaps, "distinct": len(seen)}
+        column = known(table, at) if kind == "date" else []
+        values = [value for value in table.values(at) if value is not None] if kind in {"int", "float"} else []
+        if column:
             one |= {"first": table.cells[at][min(column, key=lambda pair: pair[1])[0] - 1]}
             one |= {"last": table.cells[at][max(column, key=lambda pair: pair[1])[0] - 1]}
-        elif column:
+        elif values:
             ways = {"sum": math.fsum, "mean": statistics.fmean, "median": statistics.median, "min": min, "max": max}
             one |= {name: tidy(way(values)) for name, way in ways.items()}
-            one |= {
-                "count": len(values),
-                "deviation": tidy(statistics.pstdev(values) * (len(values) / max(1, len(values) - 1)) ** 0.5),
-            }
+            mean = statistics.fmean(values)
+            spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / max(1, len(values) - 1))
+            one |= {"count": len(values), "deviation": tidy(spread)}
         columns.append(one)
     repeated = table.size - len(set(zip(*table.cells, strict=True)))
     return {"rows": table.size, "width": len(columns), "repeated": repeated, "columns": columns}
@@ -100,14 +103,17 @@ def groups(table: Table, by: list[int], of: list[int], most: int = 12, extremes:
     found: list[Found] = []
     ways = {"total": math.fsum, "mean": statistics.fmean} | ({"max": max, "min": min} if extremes else {})
     for key in (by or grouping(table))[:4]:
-        sizes = Counter(shares(table, key))
-        plain = set(sizes) <= set(table.cells[key])
+        sizes = tally(table, key)
+        members: dict[str, list[int]] = {cell: [] for cell in sizes if cell in table.cells[key]}
+        for row, cell in enumerate(table.cells[key]):
+            if cell in members:
+                members[cell].append(row)
+        plain = len(members) == len(sizes)
         values: list[Found] = []
         for at in [at for at in numeric(table, of) if at != key and plain][:6]:
-            parts: dict[str, list[float]] = {}
-            for row, value in known(table, at):
-                parts.setdefault(table.cells[key][row - 1], []).append(value)
-            told = {cell: some for cell, some in parts.items() if cell in sizes}
+            column = table.values(at)
+            parts = {cell: [one for row in rows if (one := column[row]) is not None] for cell, rows in members.items()}
+            told = {cell: some for cell, some in parts.items() if some}
             values.append({"of": table.names[at]})
             values[-1] |= {
                 name: ranked({cell: way(some) for cell, some in told.items()}, most) for name, way in ways.items()
@@ -123,38 +129,40 @@ def ranked(numbers: Mapping[str, float], most: int) -> list[list[object]]:
     return [[name, tidy(value)] for name, value in order[: most - 1] + order[most - 1 :][-1:]]
 
 
-def line(pairs: Pairs) -> tuple[float, float]:
+def line(xs: Numbers, ys: Numbers) -> tuple[float, float]:
     """Return Pearson's coefficient and the least-squares slope of pairs; zeros where a side does not vary."""
-    left, right = (math.fsum(pair[side] for pair in pairs) / max(1, len(pairs)) for side in (0, 1))
-    both = math.fsum((a - left) * (b - right) for a, b in pairs)
-    wide, high = math.fsum((a - left) ** 2 for a, _ in pairs), math.fsum((b - right) ** 2 for _, b in pairs)
-    return (both / math.sqrt(wide * high), both / wide) if len(pairs) > 2 and wide * high > 0 else (0.0, 0.0)
+    if len(xs) < 3:
+        return 0.0, 0.0
+    sides = [[one - middle for one in side] for side in (xs, ys) for middle in [statistics.fmean(side)]]
+    both, wide, high = (math.fsum(map(float.__mul__, sides[a], sides[b])) for a, b in ((0, 1), (0, 0), (1, 1)))
+    return (both / math.sqrt(wide * high), both / wide) if wide * high > 0 else (0.0, 0.0)
 
 
-def by_ranks(pairs: Pairs) -> float:
+def by_ranks(xs: Numbers, ys: Numbers) -> float:
     """Return Spearman's coefficient of pairs, of every so-manieth where they are many."""
-    sides: list[list[float]] = []
-    for side in (0, 1):
-        values = [pair[side] for pair in pairs[:: len(pairs) // 2000 + 1]]
-        tally = Counter(values)
+    sides: list[Numbers] = []
+    for side in (xs, ys):
+        values = side[:: len(side) // 2000 + 1]
+        seen = Counter(values)
         first: dict[float, int] = {}
         for at, value in enumerate(sorted(values)):
             first.setdefault(value, at)
-        sides.append([first[value] + tally[value] / 2 for value in values])
-    return line(list(zip(*sides, strict=True)))[0]
+        sides.append([first[value] + seen[value] / 2 for value in values])
+    return line(*sides)[0]
 
 
-def both(left: list[float | None], right: list[float | None]) -> Pairs:
-    """Return the pairs of which neither side is missing."""
-    return [(x, y) for x, y in zip(left, right, strict=True) if x is not None and y is not None]
+def paired(left: list[float | None], right: list[float | None]) -> tuple[Numbers, Numbers]:
+    """Return both sides where neither is missing."""
+    kept = [(x, y) for x, y in zip(left, right, strict=True) if x is not None and y is not None]
+    return [x for x, _ in kept], [y for _, y in kept]
 
 
 def correlate(table: Table) -> Found:
     """Return the pairs of numeric columns by Pearson's coefficient, strongest first, and the strongest by ranks."""
     found: list[tuple[float, float, str, str]] = []
     for a, b in combinations(numeric(table, [])[:30], 2):
-        pairs = both(table.values(a), table.values(b))
-        found.append((abs(by_ranks(pairs)), tidy(line(pairs)[0]), table.names[a], table.names[b]))
+        xs, ys = paired(table.values(a), table.values(b))
+        found.append((abs(by_ranks(xs, ys)), tidy(line(xs, ys)[0]), table.names[a], table.names[b]))
     found = sorted((one for one in found if one[1]), key=lambda one: -abs(one[1]))
     return {"pairs": [one[1:] for one in found[:60]], "by_rank": max(found)[1:] if found else []}
 
@@ -171,9 +179,11 @@ def outliers(table: Table) -> list[Found]:
         middle = statistics.median(value for _, value in cells)
         away = [abs(value - middle) for _, value in cells]
         spread = statistics.median(away) / 0.6745 or statistics.fmean(away) * 1.2533 or 1
-        far = sorted((-abs(value - middle) / spread, row, value) for row, value in cells)[:4]
-        far = [one for one in far if one[0] < -6] or [one for one in far if one[0] < -3.5][:2]
-        rows = [[row, tidy(value)] for _, row, value in far]
+        scored = zip(away, cells, strict=True)
+        far = sorted((-one / spread, row, value) for one, (row, value) in scored if one > 3.5 * spread)[:4]
+        rows = [[row, tidy(value)] for score, row, value in far if score < -6] or [
+            [row, tidy(value)] for _, row, value in far[:2]
+        ]
         found.append({"name": table.names[at], "rows": rows, "median": tidy(middle)})
     return found
 
@@ -191,15 +201,16 @@ def trend(table: Table, picked: list[int], time: int) -> list[Found]:
     axis = table.values(time) if time >= 0 else [float(row) for row in range(1, table.size + 1)]
     found: list[Found] = []
     for at in [at for at in numeric(table, [one for one in picked if one != time]) if at != time]:
-        pairs = sorted(both(axis, table.values(at)))
-        size = len(pairs) // 200 + 1
-        middles = [statistics.median(y for _, y in pairs[start : start + size]) for start in range(0, len(pairs), size)]
-        rho = by_ranks(list(enumerate(middles)))
+        pairs = sorted(zip(*paired(axis, table.values(at)), strict=True))
+        xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
+        size = len(ys) // 200 + 1
+        middles = [statistics.median(ys[start : start + size]) for start in range(0, len(ys), size)]
+        rho = by_ranks([float(one) for one in range(len(middles))], middles)
         clear = abs(rho) >= max(0.3, 2.6 / math.sqrt(len(middles) + 1))
         found.append({
-            "name": table.names[at], "along": table.names[time] if time >= 0 else "", "slope": tidy(line(pairs)[1]),
+            "name": table.names[at], "along": table.names[time] if time >= 0 else "", "slope": tidy(line(xs, ys)[1]),
             "unit": "day" if time >= 0 and table.kinds[time] == "date" else "step", "strength": abs(rho),
-            "even": all(round(b[0] - a[0], 9) == 1 for a, b in pairwise(pairs)),
+            "even": all(round(b - a, 9) == 1 for a, b in pairwise(xs)),
             "direction": ("up" if rho > 0 else "down") if clear else "flat",
         })  # fmt: skip
     return found

@@ -6,11 +6,31 @@ Runs in the sandbox, where the source of what a cell needs is part of the cell, 
 import csv
 import itertools
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
-GAPS = frozenset(("", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", "missing", "#n/a", "无", "缺失", "空"))
+EMPTY = (
+    "",
+    "na",
+    "n/a",
+    "nan",
+    "NaN",
+    "null",
+    "none",
+    "nil",
+    "-",
+    "--",
+    "?",
+    "missing",
+    "#n/a",
+    "#N/A",
+    "无",
+    "缺失",
+    "空",
+)
+GAPS = frozenset(form for one in EMPTY for form in (one, one.upper(), one.capitalize()))
 PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 GROUPED = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?$")
 COMMA = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+),\d+$")
@@ -34,6 +54,15 @@ def number(cell: str, comma: bool = False) -> float | None:
             text = text.replace(",", "")
         return float(text) if PLAIN.match(text) else None
     return value if value - value == 0 else None
+
+
+def numbers(cells: list[str], comma: bool) -> list[float | None]:
+    """Return the number that each cell holds; None where it holds none."""
+    try:
+        found = list(map(float, cells))
+    except ValueError:
+        return [number(cell, comma) for cell in cells]
+    return [one if math.isfinite(one) else None for one in found]
 
 
 def iso(cell: str, day_first: bool = False) -> float | None:
@@ -75,28 +104,30 @@ def dated(column: list[str]) -> list[float | None]:
     return [moment(cell, first) for cell in column]
 
 
-def missing(values: Iterable[str], kind: str = "text") -> set[str]:
+def missing(values: set[str], kind: str = "text") -> set[str]:
     """Return those of a column's distinct cells that stand for no value.
 
     A code that looks like all others of its column (NA among two-letter codes) is a value.
     """
-    found = {one for one in values if one.lower() in GAPS}
-    rest = {(len(part), part.isupper()) for one in values if one not in found for part in one.split(",")}
-    return {one for one in found if kind != "text" or not one.isalpha() or {(len(one), one.isupper())} != rest}
+    found = values & GAPS
+    if kind != "text" or not any(map(str.isalpha, found)):
+        return found
+    rest = {(len(part), part.isupper()) for one in values - found for part in one.split(",")}
+    return {one for one in found if not one.isalpha() or {(len(one), one.isupper())} != rest}
 
 
-def kind_of(values: Iterable[str], comma: bool = False) -> str:
+def kind_of(values: set[str], comma: bool = False) -> str:
     """Return the type of a column's distinct cells, gaps aside: int, float, bool, date, text or empty."""
-    known = [one for one in values if one.lower() not in GAPS]
-    numbers = [one for one in (number(cell, comma) for cell in known) if one is not None]
-    if known and len(numbers) >= 0.9 * len(known):
-        coded = any(cell[0] == "0" and cell.isdigit() and len(cell) > 1 for cell in known)
-        whole = all(one == int(one) for one in numbers) and not any("." in one for one in known)
-        return "text" if coded else "int" if whole else "float"
+    known = list(values - GAPS)
+    found = [one for one in numbers(known, comma) if one is not None]
+    if known and len(found) >= 0.9 * len(known):
+        text = "\n".join(known)
+        whole = "." not in text and all(map(float.is_integer, found))
+        return "text" if re.search(r"(?m)^0\d+$", text) else "int" if whole else "float"
     if known and len(known) < 7 and any({one.lower() for one in known} <= pair for pair in BOOLS):
         return "bool"
-    dates = sum(bool(moment(cell) or moment(cell, True)) for cell in known)
-    return "empty" if not known else "date" if dates >= 0.9 * len(known) else "text"
+    dates = sum(bool(moment(cell) or moment(cell, True)) for cell in known[:5000])
+    return "empty" if not known else "date" if dates >= 0.9 * len(known[:5000]) else "text"
 
 
 def split(lines: Iterable[str], mark: str) -> Iterator[list[str]]:
@@ -137,7 +168,7 @@ class Table:
 
     def __init__(self, names: list[str], cells: list[list[str]], comma: bool = False) -> None:
         self.names, self.cells, self.comma = names, cells, comma
-        distinct = [dict.fromkeys(column) for column in cells]
+        distinct = list(map(set, cells))
         self.kinds = [kind_of(one, comma) for one in distinct]
         self.gaps = [missing(seen, kind) for seen, kind in zip(distinct, self.kinds, strict=True)]
         self.size = len(cells[0]) if cells else 0
@@ -154,8 +185,11 @@ class Table:
     def values(self, at: int) -> list[float | None]:
         """Return a column as numbers, dates as days; None where a cell has none."""
         if at not in self._values:
-            dates, cells = self.kinds[at] == "date", self.cells[at]
-            self._values[at] = dated(cells) if dates else [number(cell, self.comma) for cell in cells]
+            gaps, cells = self.gaps[at], self.cells[at]
+            known = [cell for cell in cells if cell not in gaps] if gaps else cells
+            found = dated(known) if self.kinds[at] == "date" else numbers(known, self.comma)
+            rest = iter(found)
+            self._values[at] = [None if cell in gaps else next(rest) for cell in cells] if gaps else found
         return self._values[at]
 
 
@@ -174,15 +208,13 @@ def load(path: str, mark: str, skip: int, names: list[str], comma: bool = False,
     """Read a delimited text file of these columns past its first lines; ``limit`` > 0 reads that many rows."""
     with open(path, "rb") as raw:  # noqa: PTH123
         coded = encoding(raw.read(60000))
-    pool: dict[str, str] = {}
     cells: list[list[str]] = [[] for _ in names]
     with open(path, encoding=coded, errors="replace", newline="") as file:  # noqa: PTH123
-        rows = body(itertools.islice(file, skip, None), mark, len(names))
-        for row in itertools.islice(rows, limit or None):
-            row += [""] * (len(cells) - len(row))
-            for column, cell in zip(cells, row, strict=False):
-                text = cell.strip()
-                column.append(pool.setdefault(text, text))
+        rows = itertools.islice(body(itertools.islice(file, skip, None), mark, len(names)), limit or None)
+        while chunk := list(itertools.islice(rows, 5000)):
+            chunk[0] += [""] * (len(names) - len(chunk[0]))
+            for column, some in zip(cells, itertools.zip_longest(*chunk, fillvalue=""), strict=False):
+                column += map(str.strip, some)
     return Table(names, cells, comma)
 
 
@@ -214,7 +246,7 @@ def attempt(call: Callable[[], object]) -> object:
     try:
         return call()
     except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
-        return {"error": f"{type(error).__name__}: {error}"[:200]}
+        return {"error": (type(error).__name__ + ": " + str(error))[:200]}
 
 
 def records(path: str, limit: int = 0) -> Table | None:

@@ -83,8 +83,8 @@ def shape(path: str) -> str:
 def outline(value: object, depth: int) -> str:
     """Describe a JSON value: objects by their keys, lists by their length and first element."""
     if isinstance(value, dict):
-        inner = [f"{key}: {outline(one, depth + 1)}" for key, one in list(value.items())[:30]]
+        inner = [key + ": " + outline(one, depth + 1) for key, one in list(value.items())[:30]]
         return "{" + (", ".join(inner) if depth < 3 else "…") + "}"
     if isinstance(value, list):
-        return f"[{len(value)} × {outline(value[0], depth + 1)}]" if value else "[]"
+        return "[" + (str(len(value)) + " × " + outline(value[0], depth + 1) if value else "") + "]"
     return json.dumps(value, ensure_ascii=False)[:80]

@@ -56,7 +56,7 @@ class File(msgspec.Struct, frozen=True):
         if dialect := self.dialect if self.form == "table" else None:
             return dict(zip(dialect.names, dialect.kinds, strict=True))
         found = re.findall(r'"([^"\n]{1,60})"\s*:\s*(?:"([^"]*)"|(-?\d[\d.]*|true|false))', self.head)
-        return {key: kind_of([text or plain]) for key, text, plain in reversed(found)} if self.form == "json" else {}
+        return {key: kind_of({text or plain}) for key, text, plain in reversed(found)} if self.form == "json" else {}
 
 
 class Finding(msgspec.Struct, frozen=True):
