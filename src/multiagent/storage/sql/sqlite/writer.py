@@ -30,6 +30,9 @@ MOST_WAITING: Final = 10_000
 BATCH: Final = 256
 """Requests in one transaction, at the most."""
 
+QUEUED_S: Final = 0.005
+"""How long queued writes wait for a commit to go with."""
+
 IDLE_S: Final = 1.0
 """When nothing came for so long, queued writes that met a full disk are tried again, and the log is filled."""
 
@@ -75,6 +78,8 @@ class SqliteWriter:
         self._loop = asyncio.get_running_loop()
         self._gathered: list[_Request] = []
         self._inbox: queue.SimpleQueue[list[_Request] | None] = queue.SimpleQueue()
+        self._flushing = False
+        self._timer: asyncio.TimerHandle | None = None
         self._waiting = 0
         self._ending = False
         self._held: list[_Request] = []
@@ -147,13 +152,20 @@ class SqliteWriter:
         if self._ending:
             raise StorageUnavailable("storage is closed; open it again")
         ids = [self._ids() for op in ops if type(op) is AppendEvent]
-        if not self._gathered:
+        if future is not None and not self._flushing:
+            self._flushing = True
             self._loop.call_soon(self._flush)
+        elif future is None and not self._gathered:
+            self._timer = self._loop.call_later(QUEUED_S, self._flush)
         self._gathered.append(_Request(ops, ids, future))
         self._waiting += 1
 
     def _flush(self) -> None:
         """Hand over, with one wake-up of the thread, all that this turn of the event loop brought."""
+        self._flushing = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._gathered:
             self._inbox.put(self._gathered)
             self._gathered = []
