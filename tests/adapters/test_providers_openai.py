@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from multiagent.core.errors import (
+    BudgetExceeded,
     VendorBadResponse,
     VendorError,
     VendorRateLimited,
@@ -19,13 +20,14 @@ from multiagent.core.errors import (
 from multiagent.core.messages import Message, Opaque, Text, ToolCall, ToolResult, says
 from multiagent.core.usage import Usage
 from multiagent.llm.base import Chunk, ModelRequest, PartDone, ResponseFormat, StreamEnd, TextDelta
+from multiagent.llm.gate_bounds import prompt_bound
 from multiagent.llm.gate_endpoints import Serving
 from multiagent.llm.profiles import Profile, Timeouts
 from multiagent.llm.providers.http import Connections
 from multiagent.llm.providers.openai import OpenAiProvider
 from multiagent.testing.scripted import ScriptedVendor
 from multiagent.testing.scripted_script import Reply, Rule, Script
-from multiagent.testing.suites.llm import LOOK, asks
+from multiagent.testing.suites.llm import LOOK, asks, limited
 from multiagent.testing.vendor_stub import stub_model
 from tests.adapters.gate_bench import gate_over
 
@@ -219,3 +221,16 @@ async def test_the_planner_answers_as_the_offline_model_would() -> None:
     assert text or any(isinstance(chunk, PartDone) for chunk in chunks)
     assert isinstance(chunks[-1], StreamEnd)
     assert chunks[-1].usage != Usage()
+
+
+@pytest.mark.requirement("A4.exact")
+async def test_the_vendors_own_ledger_says_that_ten_of_64_were_paid_to_the_limit(tmp_path: Path) -> None:
+    """Over HTTP, by a vendor that works out the bound for itself."""
+    bound = prompt_bound(asks("question 00"), MODEL.overhead_tokens) + 300
+    script = Script(default=Reply(usage="exact"))
+    async with served(script) as (vendor, provider), gate_over(tmp_path, [Serving(MODEL, provider)]) as bench:
+        asked = [bench.ask(f"question {number:02}", limited(tokens=10 * bound)) for number in range(64)]
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        assert sum(isinstance(one, BudgetExceeded) for one in ended) == 54
+        assert vendor.bill.tokens == (await bench.used()).tokens == 10 * bound
+        assert vendor.bill.calls == 10

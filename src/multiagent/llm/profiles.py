@@ -19,20 +19,22 @@ class Profile(msgspec.Struct, frozen=True):
 
     ``on_disconnect``: a stream that ended without usage may have been billed (``lost``, counted in full), or is known
     to be free. ``output_field`` is the request's name for max output. ``json_schema``: structured output by schema,
-    else only as a JSON object. ``stream_usage``: usage must be asked for.
+    else only as a JSON object. ``stream_usage``: usage must be asked for. ``fixed_temperature`` are the beginnings of
+    the names of models that refuse a temperature.
     """
 
     on_disconnect: Literal["lost", "free"] = "lost"
     output_field: str = "max_tokens"
     json_schema: bool = True
     stream_usage: bool = True
-    temperature: bool = True
+    fixed_temperature: tuple[str, ...] = ()
 
 
 PROFILES: Final[dict[str, Profile]] = {
     "default": Profile(),
     "offline": Profile(on_disconnect="free"),
-    "openai": Profile(output_field="max_completion_tokens"),
+    "openai": Profile(output_field="max_completion_tokens", fixed_temperature=("o1", "o3", "o4", "gpt-5")),
+    "deepseek": Profile(json_schema=False),
     "ollama": Profile(),
 }
 """By name, as ``profile`` in configs/models.yaml; a vendor without one is ``default``."""

@@ -66,7 +66,11 @@ MISTAKES = {
     "an unknown tier": ("tier: small", "tier: smal", "'smal'"),
     "an unknown wire": ("wire: openai", "wire: smoke", "'smoke'"),
     "no name": ("name: acme", "account: acme", "missing required field `name`"),
-    "an unknown profile": ("wire: openai", "wire: openai\n    profile: nope", "profile 'nope' is none of default"),
+    "an unknown profile": (
+        "wire: openai",
+        "wire: openai\n    profile: nope",
+        "profile 'nope' is none of deepseek, default",
+    ),
     "a price that is none": ("prompt: 0.15", "prompt: cheap", "'cheap' is not a price"),
     "a negative price": ("prompt: 0.15", "prompt: -1", "zero or more"),
     "an endless price": ("prompt: 0.15", "prompt: .inf", "zero or more"),

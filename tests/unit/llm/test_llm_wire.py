@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from multiagent.core.errors import VendorBadResponse, VendorUnavailable
 from multiagent.core.messages import ToolCall
 from multiagent.core.usage import Usage
-from multiagent.llm.base import Chunk, PartDone, StreamEnd, TextDelta
+from multiagent.llm.base import Chunk, PartDone, ResponseFormat, StreamEnd, TextDelta
 from multiagent.llm.profiles import Profile
 from multiagent.llm.providers.openai_wire import ChatStream, EventLines, problem_of, wire_body
 from multiagent.testing.suites.llm import asks
@@ -129,7 +129,16 @@ def test_an_errors_body_says_what_it_says(body: bytes, said: tuple[str, str]) ->
 
 def test_a_profile_names_the_fields() -> None:
     """Vendors differ in what they call max output and in what they refuse."""
-    profile = Profile(output_field="max_completion_tokens", temperature=False, stream_usage=False)
+    profile = Profile(output_field="max_completion_tokens", fixed_temperature=("st",), stream_usage=False)
     body = msgspec.json.decode(wire_body(stub_model(), asks(max_output=7), profile))
     assert body["max_completion_tokens"] == 7
     assert not {"max_tokens", "temperature", "stream_options"} & set(body)
+
+
+def test_a_schema_is_sent_only_where_it_is_understood() -> None:
+    """Others are asked for a JSON object."""
+    request = msgspec.structs.replace(asks(), response_format=ResponseFormat("plan", '{"type":"object"}'))
+    by_schema = msgspec.json.decode(wire_body(stub_model(), request, Profile()))["response_format"]
+    plain = msgspec.json.decode(wire_body(stub_model(), request, Profile(json_schema=False)))["response_format"]
+    assert by_schema["json_schema"]["schema"] == {"type": "object"}
+    assert plain == {"type": "json_object"}

@@ -101,7 +101,7 @@ def wire_body(model: ModelInfo, request: ModelRequest, profile: Profile) -> byte
     }
     if profile.stream_usage:
         body["stream_options"] = {"include_usage": True}
-    if profile.temperature:
+    if not model.endpoint.model.startswith(profile.fixed_temperature):
         body["temperature"] = request.temperature
     if request.tools:
         body["tools"] = [
