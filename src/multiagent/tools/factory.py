@@ -12,6 +12,7 @@ from multiagent.storage.sql.base import Writer
 from multiagent.tools.base import Runner, Tool
 from multiagent.tools.builtin.attachments import AttachmentsTool
 from multiagent.tools.builtin.calculator import calculator_tool
+from multiagent.tools.builtin.given import clear_scratch
 from multiagent.tools.builtin.python import PYTHON_LIMITS, PythonTool
 from multiagent.tools.builtin.reading import AttachmentReader
 from multiagent.tools.builtin.text_processor import TextProcessor
@@ -22,7 +23,8 @@ from multiagent.tools.runner import RunnerOptions, ToolRunner
 class ToolOptions(msgspec.Struct, frozen=True):
     """``tools`` come after the built-in ones; ``chance`` gives numbers in [0, 1).
 
-    ``scratch`` is a folder for files given to sandboxed programs (empty: the system's).
+    ``scratch`` is a folder of this process's alone for the files that sandboxed programs are given, best on the file
+    system of the objects, so that they are linked and not copied (empty: the system's). It is cleared when opened.
     """
 
     tools: tuple[Tool, ...] = ()
@@ -41,6 +43,8 @@ def open_tools(
 ) -> Runner:
     """Return the runner of all tools. ConfigInvalid where a given tool does not fit."""
     options = options or ToolOptions()
+    if options.scratch:
+        clear_scratch(options.scratch)
     reader = AttachmentReader(objects)
     registry = Registry(
         [

@@ -26,6 +26,8 @@ _TOKEN: Final = re.compile(
 _SAME: Final = str.maketrans(
     {"×": "*", "·": "*", "∙": "*", "÷": "/", "−": "-", "–": "-", "，": ",", "、": ",", "√": "sqrt "}
 )
+_CALL: Final = re.compile(r"[A-Za-z]\w*\s*\(")
+_GROUPED: Final = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _RAISED: Final = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _BINARY: Final = {"+": 10, "-": 10, "*": 20, "/": 20, "//": 20, "%": 20, "of": 20, "**": 40, "^": 40}
 _SIGN: Final = 30
@@ -40,12 +42,15 @@ class _Token(msgspec.Struct, frozen=True):
 def calculate(expression: str) -> Fraction:
     """Return the value of an expression: ``+ - * / // % ** ^``, parentheses, ``15%``, ``15% of 80``, functions.
 
-    Full-width and typographic signs are read as their plain ones. Raises ToolArguments that names the place.
+    Full-width and typographic signs are read as their plain ones, and so is 1,234,567 where no function is called
+    (there, a comma parts values). Raises ToolArguments that names the place.
     """
     if len(expression) > MOST_LENGTH:
         raise ToolArguments(f"the expression has {len(expression)} characters; at most {MOST_LENGTH} are read")
     raised = _RAISED.sub(lambda hit: f"**({hit.group()})", expression.translate(_SAME))
     text = unicodedata.normalize("NFKC", raised).strip().rstrip("=?").strip()
+    if not _CALL.search(text):
+        text = _GROUPED.sub(lambda hit: hit.group().replace(",", ""), text)
     if not text:
         raise ToolArguments("the expression is empty; give one such as 2 * (3 + 4)")
     parser = _Parser([*_tokens(text), _Token("end", "", len(text))])

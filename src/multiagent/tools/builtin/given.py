@@ -7,11 +7,14 @@ import tempfile
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from multiagent.core.errors import ToolArguments
 from multiagent.core.task import Attachment
 from multiagent.storage.objects.base import Objects
 from multiagent.tools.base import ToolContext
+
+_PREFIX: Final = "multiagent-data-"
 
 
 def attachment(context: ToolContext, name: str) -> Attachment:
@@ -29,6 +32,13 @@ def attachments(context: ToolContext, names: Iterable[str]) -> tuple[Attachment,
     return tuple({one.name: one for one in (attachment(context, name) for name in names)}.values())
 
 
+def clear_scratch(scratch: str) -> None:
+    """Make the folder where missing, and drop what a process that was killed has left in it."""
+    Path(scratch).mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in Path(scratch).glob(f"{_PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 @asynccontextmanager
 async def laid_out(
     objects: Objects, tenant: str, given: tuple[Attachment, ...], scratch: str = ""
@@ -41,7 +51,7 @@ async def laid_out(
     for one in given:
         if not one.name or one.name in {".", ".."} or "/" in one.name or "\0" in one.name:
             raise ToolArguments(f"the attachment name {one.name!r} is not a plain file name")
-    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="multiagent-data-", dir=scratch or None)
+    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix=_PREFIX, dir=scratch or None)
     try:
         for one in given:
             await _lay(objects, tenant, one, Path(folder, one.name))

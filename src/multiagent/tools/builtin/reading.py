@@ -40,6 +40,7 @@ class AttachmentReader:
         self._objects = objects
         self._inspected: OrderedDict[tuple[str, str, str], Inspection] = OrderedDict()
         self._pdfs: OrderedDict[tuple[str, str], PdfText] = OrderedDict()
+        self._pdf_lock = asyncio.Lock()
 
     async def inspect(self, tenant: str, attachment: Attachment) -> Inspection:
         """Return what the file is; a PDF that cannot be read is ``binary``. NotFound where its object is gone."""
@@ -92,12 +93,14 @@ class AttachmentReader:
         return _Text(self._objects, tenant, attachment, encoding, PdfText())
 
     async def _pdf(self, tenant: str, attachment: Attachment) -> PdfText:
+        """Return a PDF's text; one is parsed at a time, so that agents who ask for the same share the work."""
         key = (tenant, attachment.object)
-        found = self._pdfs.get(key)
-        if found is None:
-            found = self._pdfs[key] = await pdf_text(self._objects, tenant, attachment)
-            if len(self._pdfs) > _PDFS:
-                self._pdfs.popitem(last=False)
+        async with self._pdf_lock:
+            found = self._pdfs.get(key)
+            if found is None:
+                found = self._pdfs[key] = await pdf_text(self._objects, tenant, attachment)
+                if len(self._pdfs) > _PDFS:
+                    self._pdfs.popitem(last=False)
         return found
 
 
