@@ -89,6 +89,7 @@ async def test_a_killed_worker_is_one_retryable_error_and_is_replaced(sandbox: P
     assert (await sandbox.run(HELLO)).stdout == "hello\n"
 
 
+@pytest.mark.requirement("S.performance.preload")
 async def test_an_idle_worker_that_died_is_not_leased(sandbox: PooledSandbox) -> None:
     await sandbox.run(HELLO)
     for pid in processes(sandbox):

@@ -138,8 +138,8 @@ SEED = (
     Requirement("S.config.reload", "settings reload while running", OPERATIONS),
     Requirement("S.config.versions", "settings have versions and roll back", OPERATIONS),
     Requirement("S.errors.layers", "each error has a code, says whether to retry, and what to do"),
-    Requirement("S.performance.async", "nothing long blocks the event loop"),
-    Requirement("S.performance.preload", "the sandbox is warm before it is needed"),
+    Requirement("S.performance.async", "a long task is accepted at once and runs apart from its submission"),
+    Requirement("S.performance.preload", "sandbox workers wait ready before they are needed"),
 )
 
 ALL = ACCEPTANCE + SEED

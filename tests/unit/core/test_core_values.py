@@ -139,6 +139,7 @@ def _tree(kind: type[PlatformError]) -> list[type[PlatformError]]:
     return [kind] + [deeper for child in kind.__subclasses__() for deeper in _tree(child)]
 
 
+@pytest.mark.requirement("S.errors.layers")
 def test_the_docstring_draws_the_whole_error_tree() -> None:
     """Every class of the tree, with its code and whether it is retryable, is in the drawing."""
     drawn = {

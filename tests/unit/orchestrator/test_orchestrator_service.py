@@ -54,6 +54,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield stage
 
 
+@pytest.mark.requirement("S.performance.async")
 async def test_an_accepted_task_has_its_row_its_first_event_and_its_command(stage: Stage) -> None:
     task = await stage.submit("  what is this?  ")
     row = await stage.storage.reader.task("local", task)

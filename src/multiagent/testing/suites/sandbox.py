@@ -199,6 +199,7 @@ class SandboxPrograms:
         code = "import time; a = time.monotonic(); time.sleep(0.02); [time.monotonic() - a >= 0.02, time.time() > 1e9]"
         assert await value_of(sandbox, code) == [True, True]
 
+    @pytest.mark.requirement("S.safety.sandbox-metrics")
     async def test_measures_a_run_on_the_host(self, sandbox: Sandbox) -> None:
         small = (await sandbox.run(RunRequest("print('x')"))).metrics
         large = (await sandbox.run(RunRequest("x = bytearray(64 << 20)\nsum(range(10 ** 6))\nprint('xyz')"))).metrics
@@ -246,7 +247,7 @@ class SandboxContainment:
         (tmp_path / "data" / "up").symlink_to("..")
         return (Grant(str(tmp_path / "data"), "/data"), Grant(str(tmp_path / "out"), "/out", writable=True))
 
-    @pytest.mark.requirement("A6")
+    @pytest.mark.requirement("A6", "S.safety.sandbox")
     @pytest.mark.parametrize("code", LOOPS.values(), ids=LOOPS.keys())
     async def test_stops_what_does_not_end(self, sandbox: Sandbox, code: str) -> None:
         error = await error_of(sandbox, RunRequest(f"print('started')\n{code}", limits=QUICK))
@@ -296,7 +297,7 @@ class SandboxContainment:
         result = await sandbox.run(RunRequest("print('x' * 99_999)", limits=Limits(output_bytes=100_000)))
         assert result.stdout == "x" * 99_999 + "\n"
 
-    @pytest.mark.requirement("A6")
+    @pytest.mark.requirement("A6", "S.safety.sandbox-files")
     @pytest.mark.parametrize("code", ESCAPES.values(), ids=ESCAPES.keys())
     async def test_keeps_a_program_inside_its_folders(
         self, sandbox: Sandbox, code: str, grants: tuple[Grant, ...], tmp_path: Path
