@@ -79,6 +79,27 @@ async def test_a_run_whose_workflow_is_not_registered_is_left_as_it_is(bench: Be
     assert await bench.value(task) == Job(1)
 
 
+async def test_a_run_whose_stored_result_is_gone_stays_and_the_others_go_on(bench: Bench, tmp_path: Path) -> None:
+    gate = Gate()
+
+    async def long(info: StepInfo, job: Job) -> Job:
+        return Job(job.value + 1, "x" * 300_000)
+
+    bench.code |= {"chain/0": long, "chain/1": gate, "*": gate}
+    broken, whole = await bench.start(CHAIN, 2), await bench.start(FAN, 1)
+    await bench.until(lambda: gate.waiting == 2)
+    bench.engine.exclude(broken, "its stored result was removed")
+    for path in (tmp_path / "objects").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    assert await bench.restart() == (whole,)
+    gate.open()
+    assert await bench.value(whole) == Job(2)
+    row = await bench.storage.reader.task(TENANT, broken)
+    assert row is not None
+    assert row.status == "running"
+
+
 async def test_a_second_engine_on_a_home_is_refused(bench: Bench, tmp_path: Path) -> None:
     storage = bench.storage
     parts = EngineParts(storage.writer, storage.reader, storage.objects, bench.clock, CountedIds())

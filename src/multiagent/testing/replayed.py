@@ -91,7 +91,7 @@ class Register:
         """Keep what replays a run; a later call for the same run, after a restart, replaces it."""
         self.start(home, task)
         row = await reader.task(tenant, task)
-        if row is None:
+        if row is None or (home, task) in self._excluded:
             return
         values: dict[str, bytes] = {}
         failures: dict[str, Failure] = {}

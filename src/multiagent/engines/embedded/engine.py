@@ -4,7 +4,15 @@ import asyncio
 import logging
 from typing import Any, cast
 
-from multiagent.core.errors import EngineError, EngineUnavailable, InvalidInput, NonDeterminism, NotFound, PlatformError
+from multiagent.core.errors import (
+    EngineError,
+    EngineUnavailable,
+    InvalidInput,
+    NonDeterminism,
+    NotFound,
+    PlatformError,
+    StorageError,
+)
 from multiagent.core.outcome import Failure, Outcome
 from multiagent.engines.base import RunResult, Workflow
 from multiagent.engines.embedded.ending import quarantine_ops
@@ -47,8 +55,8 @@ class EmbeddedEngine:
     async def recover(self) -> tuple[str, ...]:
         """Go on with every run that this home had under way; return their tasks' ids.
 
-        A run whose code drifted is quarantined; one that cannot go on here (its workflow or step is not registered) is
-        left as it is.
+        A run whose code drifted is quarantined; one that cannot go on here (its workflow or a step is not registered, a
+        stored result is gone) is left as it is.
         """
         taken = []
         for row in await self._parts.reader.unfinished():
@@ -62,19 +70,25 @@ class EmbeddedEngine:
         return tuple(taken)
 
     async def _resume(self, row: TaskRow) -> bool:
-        async with self._opening:
-            try:
-                run = self._launch(await resumed(self._parts, row, self._workflow(row.workflow)))
-            except NonDeterminism as drift:
-                _log.error("task %s is quarantined: %s", row.id, drift)
-                await self._parts.writer.commit(*quarantine_ops(row, drift, self._parts.clock.now()))
-                return False
         try:
+            async with self._opening:
+                run = self._launch(await resumed(self._parts, row, self._workflow(row.workflow)))
             await asyncio.shield(run.started)
-        except PlatformError as error:
+        except NonDeterminism as drift:
+            await self._quarantine(row, drift)
+            return False
+        except PlatformError as error:  # its own trouble; the others go on
             _log.warning("task %s could not be gone on with: %s", row.id, error)
             return False
         return True
+
+    async def _quarantine(self, row: TaskRow, drift: NonDeterminism) -> None:
+        """Note that a run drifted; one that was launched has noted it itself, and a finished status never changes."""
+        _log.error("task %s is quarantined: %s", row.id, drift)
+        try:
+            await self._parts.writer.commit(*quarantine_ops(row, drift, self._parts.clock.now()))
+        except StorageError as error:
+            _log.warning("the quarantine of task %s could not be noted: %s", row.id, error)
 
     async def result(self, tenant: str, task: str) -> RunResult:
         """Wait for the end; cancelling the wait does not touch the workflow."""

@@ -35,6 +35,8 @@ from multiagent.storage.sql.ops import AppendOutcome, Op, StepStarted, UpdateTas
 
 MOST_OUTCOMES: Final = 64
 """Outcomes in one transaction, at the most."""
+MOST_WAITING: Final = 10_000
+"""Outcomes of one run that may wait to be fed; above, signals are refused."""
 STORAGE_SECONDS: Final = 30.0
 """How long a run waits for storage that may come back, before it is put aside until the next start."""
 _BACKOFF: Final = Backoff(base=0.05, most=2.0)
@@ -81,6 +83,8 @@ class Run:
             return
         if self._ending is not None or self.closed.done():
             raise InvalidInput(f"task {self.row.id} has ended; it takes no more signals")
+        if len(self._inbox) >= MOST_WAITING:
+            raise EngineUnavailable(f"task {self.row.id} has too many outcomes to take; send the signal again later")
         ack: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._acks[key] = ack
         self._push(Arrived("signal", key, carried=value))
@@ -286,11 +290,16 @@ class Run:
         names = () if self._slots or self._inbox else self.kernel.waiting_signals()
         status: TaskStatus = "waiting" if names else "running"
         if status != self._status:
-            self._status = status
             now = self._parts.clock.now()
-            self._parts.writer.queue(
-                UpdateTask(tenant=self.row.tenant, id=self.row.id, time=now, status=status, waits_for=",".join(names))
+            update = UpdateTask(
+                tenant=self.row.tenant, id=self.row.id, time=now, status=status, waits_for=",".join(names)
             )
+            try:
+                self._parts.writer.queue(update)
+            except StorageError as error:  # it is shown at the next turn
+                _log.warning("the status of task %s could not be noted: %s", self.row.id, error)
+            else:
+                self._status = status
 
     # --- the end ---
 
