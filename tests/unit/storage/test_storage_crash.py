@@ -1,5 +1,6 @@
 """A process that is killed at any moment loses nothing that was acknowledged, and its log is made whole again."""
 
+import asyncio
 import random
 import signal
 import sqlite3
@@ -12,7 +13,7 @@ import pytest
 from multiagent.storage.factory import DATABASE, open_storage
 from multiagent.testing.clock import ManualClock
 from multiagent.testing.ids import CountedIds
-from multiagent.testing.suites.sql import TENANT, appends
+from multiagent.testing.suites.sql import TENANT, appends, creates
 
 COMMITS = """
 import asyncio, pathlib, sys
@@ -125,3 +126,15 @@ async def test_what_a_crash_kept_out_of_the_log_gets_its_place_at_the_next_start
         assert [(row.task, row.seq) for row in after[3:]] == [("t1", 2), ("t1", 3)]
         assert after[:3] == before
         assert after[-1].position == 5
+
+
+async def test_the_log_is_filled_when_nothing_more_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multiagent.storage.sql.sqlite.writer.IDLE_S", 0.01)
+    async with (
+        asyncio.timeout(30),
+        open_storage(tmp_path, clock=ManualClock(), ids=CountedIds()) as storage,
+    ):
+        await storage.writer.commit(creates(), appends("w/1", "t1"))
+        while not (log := await storage.reader.log(TENANT)):
+            pass
+        assert [(row.task, row.seq) for row in log] == [("t1", 1)]

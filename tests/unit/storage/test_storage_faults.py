@@ -8,6 +8,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,11 +85,34 @@ async def test_damaged_pages_are_corrupt_for_readers_and_the_writer(tmp_path: Pa
     await writer.close()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-async def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(StorageError, match=r"permissions|MULTIAGENT_HOME"):
-        await opened(tmp_path / "home")
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Where the tests run as root, who may write anywhere: as somebody else."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+async def test_a_folder_that_may_not_be_written_is_told() -> None:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        folder.chmod(0o555)
+        with as_nobody(), pytest.raises(StorageError, match=r"permission|MULTIAGENT_HOME"):
+            await opened(folder / "home")
+        folder.chmod(0o755)
+        await opened(folder)
+        folder.chmod(0o555)
+        for file in folder.iterdir():
+            file.chmod(0o444)
+        with as_nobody(), pytest.raises(StorageError, match=r"permissions|MULTIAGENT_HOME"):
+            await opened(folder)
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
 
 
 async def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:

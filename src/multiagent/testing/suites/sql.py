@@ -285,6 +285,15 @@ class EventSuite:
         assert isinstance(last, EventAppended)
         assert last.header.seq == 4
 
+    async def test_queued_writes_are_committed_when_nothing_follows(self, sql: Sql) -> None:
+        await sql.writer.commit(creates())
+        heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        sql.writer.on_commit(lambda headers: heard.set_result(headers[0].key))
+        sql.writer.queue(appends("w/1"))
+        async with asyncio.timeout(30):
+            assert await heard == "w/1"
+        assert len(await sql.reader.events(TENANT, "t1")) == 1
+
     async def test_listeners_hear_of_new_events_until_they_unsubscribe(self, sql: Sql) -> None:
         told: list[Sequence[EventHeader]] = []
         stop = sql.writer.on_commit(told.append)
