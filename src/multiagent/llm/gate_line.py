@@ -55,18 +55,26 @@ class Line:
             self.leave(ticket)
 
     def round(self, most: int = 64) -> tuple[Ticket, ...]:
-        """Return who may try now, in order, such that nobody is passed too often even if all but he are served."""
+        """Return who may try now, in order, such that nobody is passed too often even if all but he are served.
+
+        A scope is shut for those behind a ticket that has been passed often enough, so a long line costs little.
+        """
         chosen: list[Ticket] = []
-        left = {id(ticket): PASSES - ticket.passed for ticket in self.tickets}
-        ahead: list[Ticket] = []
+        left: dict[Ticket, int] = {}
+        ahead: dict[ScopeRef, list[Ticket]] = {}
+        shut: set[ScopeRef] = set()
         for ticket in self.tickets:
-            in_way = [other for other in ahead if not other.blocked.isdisjoint(ticket.scopes)]
-            ahead.append(ticket)
-            if any(left[id(other)] <= 0 for other in in_way):
-                continue
-            for other in in_way:
-                left[id(other)] -= 1
-            chosen.append(ticket)
-            if len(chosen) == most:
-                break
+            if shut.isdisjoint(ticket.scopes):
+                chosen.append(ticket)
+                if len(chosen) == most:
+                    break
+                for passed in {one for scope in ticket.scopes for one in ahead.get(scope, ())}:
+                    left[passed] -= 1
+                    if left[passed] <= 0:
+                        shut |= passed.blocked
+            left[ticket] = PASSES - ticket.passed
+            if left[ticket] <= 0:
+                shut |= ticket.blocked
+            for scope in ticket.blocked:
+                ahead.setdefault(scope, []).append(ticket)
         return tuple(chosen)

@@ -49,6 +49,23 @@ def test_the_first_in_line_may_always_try(scopes: list[frozenset[ScopeRef]]) -> 
     assert line.round()[:1] == tuple(tickets[:1])
 
 
+@given(st.lists(st.tuples(SCOPES, st.integers(0, PASSES)), max_size=30))
+def test_a_round_is_what_counting_everyone_in_the_way_gives(waiting: list[tuple[frozenset[ScopeRef], int]]) -> None:
+    """Against the rule spelled out: whoever has someone in the way that may not be passed again waits."""
+    line = Line()
+    for scopes, passed in waiting:
+        line.join(scopes, scopes).passed = passed
+    left = {ticket: PASSES - ticket.passed for ticket in line.tickets}
+    expected: list[Ticket] = []
+    for place, ticket in enumerate(line.tickets):
+        in_way = [other for other in line.tickets[:place] if other.blocked & ticket.scopes]
+        if all(left[other] > 0 for other in in_way):
+            expected.append(ticket)
+            for other in in_way:
+                left[other] -= 1
+    assert line.round() == tuple(expected)
+
+
 class Waiting(RuleBasedStateMachine):
     """Whatever comes, goes and is served."""
 
