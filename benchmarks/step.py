@@ -79,7 +79,7 @@ async def plain(steps: int) -> float:
     info: StepInfo = None  # type: ignore[assignment] # the code does not look at it
     last = Number()
     for _ in range(steps):
-        last = await asyncio.create_task(add(info, last)) 
+        last = await asyncio.create_task(add(info, last))
     return (time.process_time() - began) * 1000 / steps
 
 
