@@ -3,7 +3,7 @@
 Policy (a callable), reserve in four scopes, settle with completion and bill in one commit, exact-cache write: beside a
 bare loop over the same provider that only collects the answer and prices it, in the same run.
 
-    python benchmarks/gate.py [--calls 2000] [--parallel 5]
+    python -m benchmarks.gate [--calls 2000] [--parallel 5]
 """
 
 import argparse

@@ -54,7 +54,7 @@ class Line:
         if ticket is not None:
             self.leave(ticket)
 
-    def round(self, most: int = 64) -> tuple[Ticket, ...]:
+    def round(self, most: int = 512) -> tuple[Ticket, ...]:
         """Return who may try now, in order, such that nobody is passed too often even if all but he are served.
 
         A scope is shut for those behind a ticket that has been passed often enough, so a long line costs little.
