@@ -76,7 +76,8 @@ def vet(bundle: Bundle, verdicts: Path | None = None) -> None:
 
 def _vet_apart(bundle: Bundle) -> str:
     """Return what is wrong with the bundle, empty where nothing is."""
-    passed_on = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
+    passed_on = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    passed_on["PYTHONPATH"] = os.pathsep.join(place for place in sys.path if place)
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "multiagent.policy.vetting"],

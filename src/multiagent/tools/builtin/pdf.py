@@ -18,7 +18,7 @@ from multiagent.tools.builtin.given import laid_out
 DEADLINE_S: Final = 30.0
 MOST_PAGES: Final = 2_000
 MOST_CHARACTERS: Final = 8 << 20
-_PASSED_ON: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_PASSED_ON: Final = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
 class PdfText(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ async def pdf_text(objects: Objects, tenant: str, attachment: Attachment, deadli
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            env=_environment(),
         )
         try:
             async with asyncio.timeout(deadline_s):
@@ -61,6 +61,12 @@ async def pdf_text(objects: Objects, tenant: str, attachment: Attachment, deadli
                 process.kill()
                 await process.wait()
     return _read(attachment, answer)
+
+
+def _environment() -> dict[str, str]:
+    """What the worker needs to start, and no secret of the platform's."""
+    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {**kept, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
 
 
 def _read(attachment: Attachment, answer: bytes) -> PdfText:
