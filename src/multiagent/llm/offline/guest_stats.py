@@ -153,6 +153,8 @@ def by_ranks(xs: Numbers, ys: Numbers) -> float:
 
 def paired(left: list[float | None], right: list[float | None]) -> tuple[Numbers, Numbers]:
     """Return both sides where neither is missing."""
+    if None not in left and None not in right:
+        return [x for x in left if x is not None], [y for y in right if y is not None]
     kept = [(x, y) for x, y in zip(left, right, strict=True) if x is not None and y is not None]
     return [x for x, _ in kept], [y for _, y in kept]
 
@@ -175,15 +177,17 @@ def outliers(table: Table) -> list[Found]:
     """
     found: list[Found] = []
     for at in table.of("int", "float"):
-        cells = known(table, at) or [(0, 0.0)]
-        middle = statistics.median(value for _, value in cells)
-        away = [abs(value - middle) for _, value in cells]
+        column = table.values(at)
+        values = [value for value in column if value is not None] or [0.0]
+        middle = statistics.median(values)
+        away = [abs(value - middle) for value in values]
         spread = statistics.median(away) / 0.6745 or statistics.fmean(away) * 1.2533 or 1
-        scored = zip(away, cells, strict=True)
-        far = sorted((-one / spread, row, value) for one, (row, value) in scored if one > 3.5 * spread)[:4]
-        rows = [[row, tidy(value)] for score, row, value in far if score < -6] or [
-            [row, tidy(value)] for _, row, value in far[:2]
+        cells = ((row, value) for row, value in enumerate(column, 1) if value is not None)
+        far = sorted((-abs(value - middle), row, value) for row, value in cells if abs(value - middle) > 3.5 * spread)[
+            :4
         ]
+        far = [one for one in far if one[0] < -6 * spread] or far[:2]
+        rows = [[row, tidy(value)] for _, row, value in far]
         found.append({"name": table.names[at], "rows": rows, "median": tidy(middle)})
     return found
 
@@ -199,9 +203,11 @@ def steady(table: Table, picked: list[int]) -> int:
 def trend(table: Table, picked: list[int], time: int) -> list[Found]:
     """Return how numeric columns develop along a column, or the rows where it is -1."""
     axis = table.values(time) if time >= 0 else [float(row) for row in range(1, table.size + 1)]
+    times = sorted((x, row) for row, x in enumerate(axis) if x is not None)
     found: list[Found] = []
     for at in [at for at in numeric(table, [one for one in picked if one != time]) if at != time]:
-        pairs = sorted(zip(*paired(axis, table.values(at)), strict=True))
+        column = table.values(at)
+        pairs = [(x, y) for x, row in times if (y := column[row]) is not None]
         xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
         size = len(ys) // 200 + 1
         middles = [statistics.median(ys[start : start + size]) for start in range(0, len(ys), size)]
