@@ -219,10 +219,13 @@ class SqliteWriter:
             ending = False
             while not ending:
                 unserved, ending = self._next_batch()
-                self._scribe.log_now = (ending or not unserved) and (self._scribe.unlogged or bool(self._held))
-                while unserved or self._scribe.log_now:
+                idle = not unserved
+                while unserved:
                     self._serve(self._held + unserved[:BATCH])
                     del unserved[:BATCH]
+                if (idle or ending) and (self._held or self._scribe.unlogged):
+                    self._scribe.log_now = True
+                    self._serve(self._held)
         finally:
             self._connection.close()
             self._call(self._end, unserved)
