@@ -186,7 +186,9 @@ class Scheduler:
                 return
         except StopIteration as stop:
             self._finish(fiber, stop.value, None)
-        except (Exception, Cancelled) as raised:  # noqa: BLE001 — whatever workflow code raises is its fiber's end
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as raised:  # noqa: BLE001 — whatever workflow code raises is its fiber's end
             self._finish(fiber, None, raised)
         else:
             self._suspend(fiber, wait)

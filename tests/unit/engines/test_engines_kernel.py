@@ -109,6 +109,13 @@ def test_an_error_of_the_workflow_itself_is_internal() -> None:
     assert Driver(workflow(run)).failure.code == "INTERNAL"
 
 
+def test_a_cancel_of_the_event_loops_kind_is_a_defect_like_any_other() -> None:
+    async def run(ctx: Context, data: Number) -> Number:
+        raise asyncio.CancelledError
+
+    assert Driver(workflow(run)).failure.code == "INTERNAL"
+
+
 def test_a_timer_is_asked_for_and_waited_for() -> None:
     async def run(ctx: Context, data: Number) -> Number:
         before = ctx.now()

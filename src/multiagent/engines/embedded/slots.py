@@ -32,14 +32,15 @@ from multiagent.storage.sql.ops import StepStarted
 _PAGE: Final = 1000
 _BEGUN: Final = msgspec.json.Decoder(StepBegun)
 _CANCELLED: Final = Failure("CANCELLED", "the step was cancelled by its workflow")
+_FROM_WITHIN: Final = Failure("INTERNAL", "the step's code ended as cancelled, but nobody had cancelled it")
 _log = logging.getLogger("multiagent.engine")
 
 
 class Slot:
     """One step in flight. ``done`` is told how it ended, ``broken`` that this process cannot go on with its run."""
 
-    __slots__ = ("_announced", "_began", "_broken", "_cancelled", "_done", "_ended", "_parts", "_started", "_step",
-                 "_task", "_turns", "id", "work")  # fmt: skip
+    __slots__ = ("_announced", "_began", "_broken", "_cancelled", "_done", "_ended", "_inside", "_parts", "_started",
+                 "_step", "_task", "_turns", "id", "work")  # fmt: skip
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Slot:
         self._cancelled = False
         self._announced = False
         self._ended = False
+        self._inside: bool | None = None
         self.id = step_id
         self.work = work
 
@@ -97,7 +99,14 @@ class Slot:
     def _stuck(self, failure: Failure) -> None:
         if not self._ended:
             _log.error("step %s of task %s does not end; it is given up", self.work.key, self.work.task)
+            self._leave()
             self._finish(Ended(self._started.attempt, 0, self._began, error=failure))
+
+    def _leave(self) -> None:
+        """Give the turn back, once."""
+        alone, self._inside = self._inside, None
+        if alone is not None:
+            self._turns.leave(alone=alone)
 
     def _finish(self, ended: Ended) -> None:
         if not self._ended:
@@ -108,8 +117,8 @@ class Slot:
         try:
             self._finish(await self._perform())
         except asyncio.CancelledError:
-            if self._cancelled:
-                self._finish(Ended(self._started.attempt, 0, self._began, error=_CANCELLED))
+            failure = _CANCELLED if self._cancelled else _FROM_WITHIN
+            self._finish(Ended(self._started.attempt, 0, self._began, error=failure))
         except Exception as error:  # noqa: BLE001 — not the step's code: this process cannot go on with the run
             _log.exception("step %s of task %s could not be handled", self.work.key, self.work.task)
             if not self._ended:
@@ -126,12 +135,13 @@ class Slot:
             alone = deaths >= ALONE_FROM
         if alone or not self._turns.try_enter():
             await self._turns.enter(alone=alone)
+        self._inside = alone
         try:
             await self._announce(alone=alone)
             fault("after-start-before-run")
             ended = await perform(self._parts, self._step, self.work, self._started, self._stuck)
         finally:
-            self._turns.leave(alone=alone)
+            self._leave()
         fault("after-run-before-store")
         return ended
 

@@ -207,6 +207,17 @@ class EngineFailures:
         assert (done.status, done.code) == ("failed", "INTERNAL")
         assert "oops" in done.message
 
+    async def test_code_that_ends_as_cancelled_by_itself_fails_its_step(self, bench: Bench) -> None:
+        async def give_up(_info: StepInfo, _job: Job) -> Job:
+            inner = asyncio.create_task(asyncio.Event().wait())
+            asyncio.get_running_loop().call_soon(inner.cancel)
+            await inner
+            return Job(1)
+
+        bench.code["*"] = give_up
+        done = await bench.result(await bench.start(CHAIN, 1))
+        assert (done.status, done.code) == ("failed", "INTERNAL")
+
     async def test_an_unexpected_error_of_a_workflow_is_internal(self, bench: Bench) -> None:
         done = await bench.result(await bench.start(BROKEN))
         assert (done.status, done.code) == ("failed", "INTERNAL")
