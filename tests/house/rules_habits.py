@@ -2,13 +2,15 @@
 
 import ast
 import re
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import yaml
 
-from tests.house.tree import Source, Tree
+from tests.house.tree import PACKAGE, Source, Tree, within
 
 TOP_LOOPS: dict[str, str] = {
     "src/multiagent/cli/main.py: outcome": "the terminal's top: the user gets a sentence, a file gets the traceback",
@@ -171,6 +173,25 @@ def machine_names(tree: Tree) -> list[str]:
     return found
 
 
+def dependencies(tree: Tree) -> list[str]:
+    """The product imports all that pyproject.toml declares and nothing else; its test code may use the test tools."""
+    project = tomllib.loads((tree.root / "pyproject.toml").read_text(encoding="utf-8"))
+    declared = {_plain(_name(one)) for one in project["project"]["dependencies"]}
+    homes = {module: {_plain(one) for one in names} for module, names in packages_distributions().items()}
+    used: set[str] = set()
+    found: list[str] = []
+    for name, source in tree.package.items():
+        for one in tree.imports(source):
+            homed = homes.get(one.top, {one.top})
+            used |= homed
+            standard = one.top in sys.stdlib_module_names or one.top == PACKAGE
+            if not standard and not within(name, "testing") and not homed & declared:
+                found.append(source.at(one.node, f"imports {one.top}, which pyproject.toml does not declare"))
+    _, _, spelled = _code_names(tree)
+    unused = declared - used - {_plain(word) for word in spelled}
+    return found + [f"pyproject.toml: nothing imports {name}" for name in sorted(unused)]
+
+
 def locks(tree: Tree) -> list[str]:
     """Each lock pins every package to one version with hashes, names no address, and covers what pyproject asks."""
     found: list[str] = []
@@ -180,8 +201,12 @@ def locks(tree: Tree) -> list[str]:
     project = tomllib.loads((tree.root / "pyproject.toml").read_text(encoding="utf-8"))
     run = (tree.root / "requirements/run.lock").read_text(encoding="utf-8")
     locked = {_plain(hit["name"]) for line in run.splitlines() if (hit := LOCK_LINE.match(line))}
-    asked = {_plain(re.split(r"[\[<>=!~; ]", one, maxsplit=1)[0]) for one in project["project"]["dependencies"]}
+    asked = {_plain(_name(one)) for one in project["project"]["dependencies"]}
     return found + [f"requirements/run.lock: {name} is missing; run `make lock`" for name in sorted(asked - locked)]
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[\[<>=!~; ]", requirement, maxsplit=1)[0]
 
 
 def _plain(name: str) -> str:

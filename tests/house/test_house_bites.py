@@ -85,6 +85,7 @@ SEEDS: tuple[tuple[str, Rule, str, str], ...] = (
     ),
     ("a path of this machine", rules_habits.machine_names, "docs/x.md", "Look into /wo" + "rk/main.\n"),
     ("a registry's host", rules_habits.machine_names, "docs/x.md", "https://py" + "pi.org/simple\n"),
+    ("a library that nobody declared", rules_habits.dependencies, CORE, "import hypothesis\n"),
     ("a lock without hashes", rules_habits.locks, "requirements/x.lock", "a==1\nb==2 \\\n    --hash=sha256:00\n"),
     ("a lock with an address", rules_habits.locks, "requirements/x.lock", "--index" + "-url https://x\n"),
     ("a folder made by an import", rules_effects.import_effects, CORE, "import os\nos.mkdir('made')\n"),

@@ -32,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     rules_habits.dead_keys,
     rules_habits.dead_fields,
     rules_habits.machine_names,
+    rules_habits.dependencies,
     rules_habits.locks,
     rules_effects.import_effects,
     rules_effects.light_start,
