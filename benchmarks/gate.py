@@ -11,6 +11,7 @@ import asyncio
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 from multiagent.app.system import SystemClock, SystemIds
 from multiagent.core.budget import Limit, ScopeLimit, ScopeRef
@@ -64,7 +65,7 @@ async def gated(count: int, parallel: int, synchronous: str, *, again: bool = Fa
     """Return the CPU-ms and the wall-ms a call through the gate; ``again``: of calls whose key is committed."""
     clock, ids = SystemClock(), SystemIds()
     with tempfile.TemporaryDirectory() as home:
-        level = "FULL" if synchronous == "FULL" else "NORMAL"
+        level: Literal["FULL", "NORMAL"] = "FULL" if synchronous == "FULL" else "NORMAL"
         async with open_storage(Path(home), clock=clock, ids=ids, synchronous=level) as storage:
             parts = GateStorage(storage.writer, storage.reader, storage.kv)
             endpoints = Endpoints([Serving(MODEL, VendorStub(TEXT))], clock)
