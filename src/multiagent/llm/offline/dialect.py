@@ -4,7 +4,7 @@ import itertools
 import re
 from collections import Counter
 
-from multiagent.llm.offline.guest_table import COMMA, GAPS, body, iso, kind_of, last, worded, split
+from multiagent.llm.offline.guest_table import COMMA, GAPS, GROUPED, body, iso, kind_of, last, worded, split
 
 RUNS = r"re.sub(r' {2,}|\t+', '\t', line.strip())"
 MARKS = ("\t", ";", "|", ",", "  ", " ")
@@ -15,7 +15,7 @@ def fit(lines: list[str], mark: str) -> float:
     rows = [row for row in split(lines, mark) if row]
     cells = [cell.strip() for row in rows for cell in row]
     same = Counter(map(len, rows)).most_common(1)[0][1] if rows else 0
-    clean = sum(not re.search(r"[,;|\t]", cell) or bool(COMMA.match(cell)) for cell in cells)
+    clean = sum(not (set(cell) & set(",;|\t") - {mark}) or bool(COMMA.match(cell)) for cell in cells)
     wide = sum(len(row) > 1 for row in rows)
     return (wide + same) / len(rows) + clean / len(cells) if wide else 0.0
 
@@ -48,7 +48,10 @@ class Dialect:
         self.score = scores[self.mark]
         rows = [[cell.strip() for cell in row] for row in body(data, self.mark, 0)]
         cells = [cell for row in rows for cell in row]
-        self.comma = any(COMMA.match(cell) for cell in cells) and not any(re.match(r"-?\d+\.\d", one) for one in cells)
+        commas = [cell for cell in cells if COMMA.match(cell)]
+        dots = sum(bool(re.fullmatch(r"[-+]?[\d,]*\.\d+", cell)) for cell in cells)
+        decimal = [cell for cell in commas if not GROUPED.match(cell)] or (commas if self.mark == ";" else [])
+        self.comma = len(decimal) > dots
         self.width = max(map(len, rows), default=0)
         names = self._named(lines)
         self.skip = next((at for at, line in enumerate(lines) if line.strip() and line[0] != "#"), len(lines))
