@@ -115,7 +115,7 @@ async def open_platform(places: Places, settings: Settings, environment: Mapping
             storage.writer,
             policy.decide,
             clock,
-            ToolOptions(python_limits=limits(settings.sandbox), chance=_chance),
+            ToolOptions(scratch=str(home / "scratch"), python_limits=limits(settings.sandbox), chance=_chance),
         )
         asker = Asker(
             Ports(storage.writer, storage.reader, storage.objects, gate, runner, clock), scope_limits(settings)
