@@ -16,7 +16,8 @@ from tests.chaos.house import House, Job, calls, done_twice, kill, substance, ve
 
 TASKS = 100
 KILLS = 30
-HOMES = 10
+HOMES = 15
+"""Two kills each: a third one in the same step would rightly poison it."""
 POINTS = (
     "after-append-before-act",
     "after-start-before-run",
@@ -162,7 +163,9 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, jobs: list[Job], 
         ]
         points = [*POINTS, *([""] * (KILLS - len(POINTS)))]
         with ThreadPoolExecutor(2) as pool:
-            waiting = [pool.submit(_live, killer, TASKS // HOMES, points[n::HOMES]) for n, killer in enumerate(killers)]
+            waiting = [
+                pool.submit(_live, killer, -(-TASKS // HOMES), points[n::HOMES]) for n, killer in enumerate(killers)
+            ]
             tallies = [one.result() for one in waiting]
         for line in (line for tally in tallies for line in tally.lines):
             sys.stdout.write(line + "\n")

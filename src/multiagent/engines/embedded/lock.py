@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 from multiagent.core.errors import EngineOwned, StorageError
 
 LOCK: Final = "owner.lock"
+_PAUSES: Final = (0.002, 0.01, 0.05, 0)
 
 
 @contextmanager
@@ -24,10 +26,8 @@ def own(home: Path) -> Iterator[None]:
             f"{path} cannot be opened: {error.strerror}; check that the folder can be written"
         ) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise _owned(home, descriptor) from None
+        if not _lock(descriptor):
+            raise _owned(home, descriptor)
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -48,6 +48,18 @@ def owner(home: Path) -> int | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock, or tell that another process does. Whoever asks for the owner holds the lock for a moment: try again."""
+    for pause in _PAUSES:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(pause)
+        else:
+            return True
+    return False
 
 
 def _pid(descriptor: int) -> int:
