@@ -1,66 +1,42 @@
-"""How attachments are described."""
+"""How attachments are described: as the tools read them."""
 
 from pathlib import Path
 
 import pytest
 
-from multiagent.agents.described import HEAD_CHARS, Describer, is_table, kind_of
+from multiagent.agents.described import Described, Describer
+from multiagent.core.errors import NotFound, ToolTimeout
 from multiagent.core.task import Attachment
 from multiagent.storage.objects.local import LocalObjects
+from multiagent.tools.builtin.reading import AttachmentReader
 
 
-async def described(folder: Path, name: str, media_type: str, content: bytes) -> tuple[str, int, str]:
+async def described(folder: Path, name: str, media_type: str, content: bytes) -> Described:
     objects = LocalObjects(folder)
     address = await objects.put("local", content)
-    found = await Describer(objects).describe("local", Attachment(name, media_type, len(content), address))
-    return found.kind, found.lines, found.head
+    return await Describer(objects).describe("local", Attachment(name, media_type, len(content), address))
 
 
-async def test_lines_are_counted_with_or_without_a_last_line_end(tmp_path: Path) -> None:
-    assert (await described(tmp_path, "a.txt", "text/plain", b"one\ntwo"))[1] == 2
-    assert (await described(tmp_path, "a.txt", "text/plain", b"one\ntwo\n"))[1] == 2
+async def test_a_description_is_what_the_tools_find_in_the_file(tmp_path: Path) -> None:
+    """Also where it is not UTF-8: the beginning is readable, and the encoding is said."""
+    content = "地区;销售额\n北;1\n南;2\n东;3\n".encode("gb18030")
+    found = await described(tmp_path, "a.txt", "text/plain", content)
+    head = content.decode("gb18030")
+    assert found == Described("a.txt", "text/plain", len(content), "table", 4, head, "GB18030 (a guess)")
 
 
-async def test_the_head_is_the_beginning_without_a_byte_order_mark_and_never_half_a_letter(tmp_path: Path) -> None:
-    content = b"\xef\xbb\xbf" + ("地" * 5000).encode()
-    _, _, head = await described(tmp_path, "a.txt", "text/plain", content)
-    assert head == "地" * HEAD_CHARS
+async def test_a_missing_object_is_not_found_and_bytes_that_are_no_text_are_binary(tmp_path: Path) -> None:
+    found = await described(tmp_path, "a.csv", "text/csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    assert (found.kind, found.lines, found.head, found.encoding) == ("binary", 0, "", "")
+    with pytest.raises(NotFound):
+        await Describer(LocalObjects(tmp_path)).describe("local", Attachment("b", "text/plain", 1, "0" * 64))
 
 
-async def test_a_pdf_has_no_head_and_is_not_read(tmp_path: Path) -> None:
-    attachment = Attachment("a.pdf", "application/pdf", 10, "0" * 64)
-    found = await Describer(LocalObjects(tmp_path)).describe("local", attachment)
-    assert (found.kind, found.lines, found.head) == ("pdf", 0, "")
+async def test_a_file_that_cannot_be_read_in_time_stops_no_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(_self: AttachmentReader, _tenant: str, _attachment: Attachment) -> object:
+        raise ToolTimeout("it could not be read within 30 s")
 
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a,b\n1,2\n3,4\n5,6\n",
-        "a;b;c\n1;2;3\n4;5;6\n7;8;9\n",
-        "# comment\n# another\nAD\t+4230\tEurope/Andorra\nAE\t+2518\tAsia/Dubai\nAF\t+3431\tAsia/Kabul\nAG\t",
-        "地区,销售额\n北,1\n南,2\n东,3\n",
-    ],
-)
-def test_delimited_lines_are_a_table_whatever_the_name(text: str) -> None:
-    assert is_table(text)
-    assert kind_of("noname", "text/plain", text) == "table"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "one line",
-        "First, we went out, and then home.\nSecond, it rained, so we stayed.\nThird, we slept, at last.\nEnd.\n",
-        "no delimiter here\nnor here\nnor here\nnor here\n",
-    ],
-)
-def test_prose_is_no_table(text: str) -> None:
-    assert not is_table(text)
-    assert kind_of("notes.txt", "text/plain", text) == "text"
-
-
-def test_json_goes_by_its_type_or_name() -> None:
-    assert kind_of("a.json", "text/plain", "[1,\n2,\n3,\n4]\n") == "json"
-    assert kind_of("a", "application/json", "{}") == "json"
+    monkeypatch.setattr(AttachmentReader, "inspect", slow)
+    assert (await described(tmp_path, "a.pdf", "application/pdf", b"%PDF-1.7")).kind == "binary"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from multiagent.agents.described import HEAD_CHARS, kind_of
+from multiagent.tools.builtin.kinds import kind_of
+from multiagent.tools.builtin.reading import HEAD
 from multiagent.core.messages import Message, Text, ToolCall, ToolResult, says
 from multiagent.core.tool import ToolSpec
 from multiagent.llm.base import ModelRequest
@@ -26,7 +27,7 @@ def section(name: str, value: object) -> str:
 def described(path: Path) -> dict[str, object]:
     """What a prompt says of a file."""
     data = path.read_bytes()
-    head = data.decode("utf-8-sig", "ignore")[:HEAD_CHARS]
+    head = data.decode("utf-8-sig", "ignore")[:HEAD]
     media = TYPES.get(path.suffix, "text/plain")
     lines = data.count(b"\n") + (data[-1:] != b"\n")
     return {"name": path.name, "media_type": media, "size": len(data), "kind": kind_of(path.name, media, head), "lines": lines, "head": head}
