@@ -1,7 +1,7 @@
 """An agent's turn: which tool to call next, and at last what was found.
 
-An agent's work is a generator of calls that receives observations; a turn replays the transcript through it. So the same
-transcript always gives the same next call, and nothing is remembered between turns.
+An agent's work is a generator of calls that receives observations; a turn replays the transcript through it. So the
+same transcript always gives the same next call, and nothing is remembered between turns.
 """
 
 import json
@@ -76,7 +76,8 @@ def _work(asked: Asked, words: Words, room: int) -> Work:
     if not files:
         return (yield from _sums(asked, words))
     for file in files if theme != "join" else []:
-        parts.append((yield from (_table if file in tables else _text)(asked, file, words, room)))
+        told = yield from (_table(asked, file, words, room) if file in tables else _text(asked, file, words))
+        parts.append(told)
     if len(tables) > 1:
         parts.append((yield from _join(tables, words)))
     return "\n\n".join(one for one in parts if one)
@@ -115,16 +116,16 @@ def _source(file: File) -> Generator[Call, Observation, Source | str]:
     path = f"/data/{file.name}"
     if file.form == "json":
         kinds = file.fields
-        return Source(f"records({path!r})", simpler(list(kinds.values()), []), kinds)
+        return Source(f"records({path!r})", simpler(list(kinds.values()), []) | file.simpler, kinds)
     dialect = file.dialect
     if not dialect:
-        found = yield from _run([file], cell(f"show(peek({path!r}))"))
+        found = yield from _run([file], cell(f"show(peek({path!r}))", file.simpler))
         if isinstance(found, str):
             return found
         lines = found["lines"] if isinstance(found["lines"], list) else []
         dialect = Dialect([str(one) for one in lines], int(str(found["before"])))
     kinds = dict(zip(dialect.names, dialect.kinds, strict=True))
-    return Source(f"load({path!r}, {dialect.arguments})", dialect.simpler, kinds)
+    return Source(f"load({path!r}, {dialect.arguments})", dialect.simpler | file.simpler, kinds)
 
 
 def _table(asked: Asked, file: File, words: Words, room: int) -> Work:
@@ -190,13 +191,13 @@ def _call(want: Want, source: Source) -> str:
     dates = sorted(
         (name not in want.columns, f"t.at({name!r})") for name, kind in source.kinds.items() if kind == "date"
     )
-    how = ", 12, True" if want.extremes else "" if want.by else ", 6"
+    how = ", 12, extremes=True" if want.extremes else "" if want.by else ", 6"
     calls = {
         "correlate": f"correlate({table})",
         "outliers": f"outliers({table})",
         "trend": f"trend({table}, {columns}, {dates[0][1] if dates else f'steady(t, {columns})'})",
         "groups": f"groups({table}, {_places(want.by)}, {columns}{how})",
-        "top": f"top({table}, {columns}, {want.count}, {want.largest})",
+        "top": f"top({table}, {columns}, {want.count}, largest={want.largest})",
     }
     return calls.get(want.op, f"profile({table})")
 
@@ -226,11 +227,11 @@ def _join(tables: list[File], words: Words) -> Work:
     return words.links(found)
 
 
-def _text(asked: Asked, file: File, words: Words, room: int) -> Work:
+def _text(asked: Asked, file: File, words: Words) -> Work:
     path = f"/data/{file.name}"
     why = ""
     if file.form == "text":
-        found = yield from _run([file], cell(f"show(survey(read({path!r}), {asked.query[:600]!r}))"))
+        found = yield from _run([file], cell(f"show(survey(read({path!r}), {asked.query[:600]!r}))", file.simpler))
         if isinstance(found, dict):
             return words.text(file.name, found)
         why = found

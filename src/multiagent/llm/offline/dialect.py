@@ -4,7 +4,7 @@ import itertools
 import re
 from collections import Counter
 
-from multiagent.llm.offline.guest_table import COMMA, GAPS, GROUPED, body, iso, kind_of, last, worded, split
+from multiagent.llm.offline.guest_table import COMMA, GAPS, GROUPED, body, iso, kind_of, last, split, worded
 
 RUNS = r"re.sub(r' {2,}|\t+', '\t', line.strip())"
 MARKS = ("\t", ";", "|", ",", "  ", " ")
@@ -20,11 +20,11 @@ def fit(lines: list[str], mark: str) -> float:
     return (wide + same) / len(rows) + clean / len(cells) if wide else 0.0
 
 
-def heads(first: list[str], rest: list[list[str]], comma: bool) -> bool:
+def heads(first: list[str], rest: list[list[str]], point: str) -> bool:
     """Tell whether the first row names the columns."""
 
     def typed(cell: str) -> bool:
-        return kind_of({cell}, comma) in {"int", "float", "date"} or cell.lower() in {"true", "false"}
+        return kind_of({cell}, point) in {"int", "float", "date"} or cell.lower() in {"true", "false"}
 
     below = [[row[at] for row in rest if at < len(row) and row[at] not in GAPS] for at in range(len(first))]
     for cell, column in zip(first, below, strict=True):
@@ -51,19 +51,19 @@ class Dialect:
         commas = [cell for cell in cells if COMMA.match(cell)]
         dots = sum(bool(re.fullmatch(r"[-+]?[\d,]*\.\d+", cell)) for cell in cells)
         decimal = [cell for cell in commas if not GROUPED.match(cell)] or (commas if self.mark == ";" else [])
-        self.comma = len(decimal) > dots
+        self.point = "," if len(decimal) > dots else "."
         self.width = max(map(len, rows), default=0)
         names = self._named(lines)
         self.skip = next((at for at, line in enumerate(lines) if line.strip() and line[0] != "#"), len(lines))
         if not names and rows:
-            names = rows[0] if heads(rows[0], [row for row in rows[1:] if len(row) <= self.width], self.comma) else []
+            names = rows[0] if heads(rows[0], [row for row in rows[1:] if len(row) <= self.width], self.point) else []
             self.skip += bool(names)
         self.data = rows[1:] if names and self.skip and not self._named(lines) else rows
         self.skip += before
         names = names + [""] * (self.width - len(names))
         self.names = [name or f"column {at}" for at, name in enumerate(names, 1)]
         self.kinds = [
-            kind_of({row[at] for row in self.data if at < len(row)}, self.comma) for at in range(len(self.names))
+            kind_of({row[at] for row in self.data if at < len(row)}, self.point) for at in range(len(self.names))
         ]
 
     def _named(self, lines: list[str]) -> list[str]:
@@ -78,7 +78,7 @@ class Dialect:
     def arguments(self) -> str:
         """What `load` of the guest needs to know, as Python arguments."""
         told = [repr(self.mark), str(self.skip), repr(self.names)]
-        return ", ".join([*told, "True"] if self.comma else told)
+        return ", ".join([*told, repr(self.point)] if self.point == "," else told)
 
     @property
     def simpler(self) -> dict[str, str]:
@@ -102,7 +102,7 @@ def simpler(kinds: list[str], dates: list[str]) -> dict[str, str]:
     if "date" in kinds and not known:
         return found
     for name, way in (("iso", iso), ("worded", worded), ("last", last)):
-        if all(way(cell) or way(cell, True) for cell in known):
+        if all(way(cell) or way(cell, 1) for cell in known):
             found["moment"] = name if known else "lambda *_: None"
             if name != "last":
                 found["dated"] = "lambda column: [moment(cell) for cell in column]"

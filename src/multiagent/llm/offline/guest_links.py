@@ -28,7 +28,8 @@ def pairs(tables: dict[str, Table]) -> list[Pair]:
                 scored.append((part + same + len(mine & other) / len(mine | other), a, b))
         for _, a, b in sorted(scored, reverse=True):
             if not any(
-                one[:2] == (left, a) and one[2] == right or one[2:] == (right, b) and one[0] == left for one in found
+                (one[:2] == (left, a) and one[2] == right) or (one[2:] == (right, b) and one[0] == left)
+                for one in found
             ):
                 found.append((left, a, right, b))
     return found
@@ -82,6 +83,6 @@ def joined(tables: dict[str, Table], lookup: str, at: int, file: str, key: int) 
     rows = [where.get(cell) for cell in tables[file].cells[key]]
     cells = [["" if row is None else tables[lookup].cells[c][row] for row in rows] for c in gained]
     names = tables[file].names + [tables[lookup].names[c] for c in gained]
-    whole = Table(names, tables[file].cells + cells, tables[file].comma)
+    whole = Table(names, tables[file].cells + cells, tables[file].point)
     found = groups(whole, list(range(len(names) - len(gained), len(names))), []) if gained else []
     return {"file": file, "lookup": lookup, "key": tables[file].names[key], "groups": found}

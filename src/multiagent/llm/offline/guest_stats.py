@@ -7,13 +7,14 @@ import math
 import re
 import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations, pairwise
 
 from multiagent.llm.offline.guest_table import Table, moment, number
 
 Found = dict[str, object]
 Numbers = list[float]
+Ways = dict[str, Callable[[Numbers], float]]
 
 
 def tidy(value: float) -> float | int:
@@ -64,14 +65,14 @@ def grouping(table: Table) -> list[int]:
 def keep(table: Table, at: int, sign: str, value: str) -> Table:
     """Return the table of the rows whose cell compares so with a value: = != > < >= <=."""
     kind = table.kinds[at]
-    limit = moment(value) if kind == "date" else number(value, table.comma) if kind in {"int", "float"} else None
+    limit = moment(value) if kind == "date" else number(value, table.point) if kind in {"int", "float"} else None
     ways = {"=": (0,), "!=": (-1, 1), ">": (1,), "<": (-1,), ">=": (0, 1), "<=": (-1, 0)}[sign]
     if limit is None:
         hits = [(cell.lower() == value.lower()) == (0 in ways) for cell in table.cells[at]]
     else:
         hits = [one is not None and (one > limit) - (one < limit) in ways for one in table.values(at)]
     return Table(
-        table.names, [[c for c, hit in zip(cells, hits, strict=True) if hit] for cells in table.cells], table.comma
+        table.names, [[c for c, hit in zip(cells, hits, strict=True) if hit] for cells in table.cells], table.point
     )
 
 
@@ -88,7 +89,13 @@ def profile(table: Table) -> Found:
             one |= {"first": table.cells[at][min(column, key=lambda pair: pair[1])[0] - 1]}
             one |= {"last": table.cells[at][max(column, key=lambda pair: pair[1])[0] - 1]}
         elif values:
-            ways = {"sum": math.fsum, "mean": statistics.fmean, "median": statistics.median, "min": min, "max": max}
+            ways: Ways = {
+                "sum": math.fsum,
+                "mean": statistics.fmean,
+                "median": statistics.median,
+                "min": min,
+                "max": max,
+            }
             one |= {name: tidy(way(values)) for name, way in ways.items()}
             mean = statistics.fmean(values)
             spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / max(1, len(values) - 1))
@@ -98,10 +105,12 @@ def profile(table: Table) -> Found:
     return {"rows": table.size, "width": len(columns), "repeated": repeated, "columns": columns}
 
 
-def groups(table: Table, by: list[int], of: list[int], most: int = 12, extremes: bool = False) -> list[Found]:
+def groups(table: Table, by: list[int], of: list[int], most: int = 12, *, extremes: bool = False) -> list[Found]:
     """Return per grouping column the groups by size, and by total, mean and extremes of numeric columns."""
     found: list[Found] = []
-    ways = {"total": math.fsum, "mean": statistics.fmean} | ({"max": max, "min": min} if extremes else {})
+    ways: Ways = {"total": math.fsum, "mean": statistics.fmean}
+    if extremes:
+        ways |= {"max": max, "min": min}
     for key in (by or grouping(table))[:4]:
         sizes = tally(table, key)
         members: dict[str, list[int]] = {cell: [] for cell in sizes if cell in table.cells[key]}
@@ -172,8 +181,8 @@ def correlate(table: Table) -> Found:
 def outliers(table: Table) -> list[Found]:
     """Return per numeric column the values far from the rest, farthest first.
 
-    Modified z-score (Iglewicz and Hoaglin 1993): the distance to the median over the median absolute deviation / 0.6745,
-    or 1.2533 times the mean one where that is zero. Values over 3.5 count.
+    Modified z-score (Iglewicz and Hoaglin 1993): the distance to the median over the median absolute deviation, itself
+    over 0.6745, or 1.2533 times the mean one where that is zero. Values over 3.5 count.
     """
     found: list[Found] = []
     for at in table.of("int", "float"):
@@ -222,7 +231,7 @@ def trend(table: Table, picked: list[int], time: int) -> list[Found]:
     return found
 
 
-def top(table: Table, picked: list[int], most: int, largest: bool) -> list[Found]:
+def top(table: Table, picked: list[int], most: int, *, largest: bool) -> list[Found]:
     """Return the rows with the largest or smallest values of numeric columns, with the row's first text as a label."""
     labels = [at for at in picked if table.kinds[at] == "text"] or table.of("text") or table.of("date")
     found: list[Found] = []

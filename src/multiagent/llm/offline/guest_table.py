@@ -42,13 +42,13 @@ MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec"
 BOOLS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"是", "否"})
 
 
-def number(cell: str, comma: bool = False) -> float | None:
+def number(cell: str, point: str = ".") -> float | None:
     """Return the number a cell holds: plain, grouped, with a currency or percent sign, or with a decimal comma."""
     try:
         value = float(cell)
     except ValueError:
         text = cell.strip("$€£¥% ").replace("\u2212", "-")
-        if comma and COMMA.match(text):
+        if point == "," and COMMA.match(text):
             text = text.replace(".", "").replace(",", ".")
         elif GROUPED.match(text):
             text = text.replace(",", "")
@@ -56,42 +56,43 @@ def number(cell: str, comma: bool = False) -> float | None:
     return value if value - value == 0 else None
 
 
-def numbers(cells: list[str], comma: bool) -> list[float | None]:
+def numbers(cells: list[str], point: str) -> list[float | None]:
     """Return the number that each cell holds; None where it holds none."""
     try:
         found = list(map(float, cells))
     except ValueError:
-        return [number(cell, comma) for cell in cells]
+        return [number(cell, point) for cell in cells]
     return [one if math.isfinite(one) else None for one in found]
 
 
-def iso(cell: str, day_first: bool = False) -> float | None:
+def iso(cell: str, _day: int = 2) -> float | None:
     """Return the days since the year 1 of a date, or date and time, that begins with its year."""
     return days(*hit.groups()) if (hit := YEAR_FIRST.match(cell)) else None
 
 
-def last(cell: str, day_first: bool = False) -> float | None:
+def last(cell: str, day: int = 2) -> float | None:
     """Return the same of a date that ends in its year, in digits."""
     hit = YEAR_LAST.match(cell)
-    return days(hit[3], hit[1 + day_first], hit[2 - day_first], *hit.groups()[3:]) if hit else None
+    return days(hit[3], hit[3 - day], hit[day], *hit.groups()[3:]) if hit else None
 
 
-def worded(cell: str, day_first: bool = False) -> float | None:
+def worded(cell: str, _day: int = 2) -> float | None:
     """Return the same of a date with its month's English name."""
     hit = NAMED.match(cell)
     at = MONTHS.find(hit[2].lower()) if hit else 1
     return days(hit[4], str(at // 3 + 1), hit[1] or hit[3]) if hit and at % 3 == 0 else None
 
 
-def moment(cell: str, day_first: bool = False) -> float | None:
+def moment(cell: str, day: int = 2) -> float | None:
     """Return the same of a date however it is written."""
-    return iso(cell) or last(cell, day_first) or worded(cell)
+    return iso(cell) or last(cell, day) or worded(cell)
 
 
 def days(year: str, month: str, day: str | None, *clock: str | None) -> float | None:
     """Return a day's number, with the part of the day that has passed."""
     try:
-        when = datetime(int(year), int(month), int(day or 1), *(int(one or 0) for one in clock))  # noqa: DTZ001
+        hour, minute, second = (int(one or 0) for one in (*clock, "", "", "")[:3])
+        when = datetime(int(year), int(month), int(day or 1), hour, minute, second)  # noqa: DTZ001
     except ValueError:
         return None
     return when.toordinal() + (when.hour * 60 + when.minute + when.second / 60) / 1440
@@ -101,7 +102,7 @@ def dated(column: list[str]) -> list[float | None]:
     """Return a column of dates as days; the day comes first where no other reading fits, or dots divide."""
     parts = [hit for cell in column if (hit := YEAR_LAST.match(cell))]
     first = any(int(hit[1]) > 12 for hit in parts) or any("." in hit[0][:3] for hit in parts)
-    return [moment(cell, first) for cell in column]
+    return [moment(cell, 1 if first else 2) for cell in column]
 
 
 def missing(values: set[str], kind: str = "text") -> set[str]:
@@ -116,17 +117,17 @@ def missing(values: set[str], kind: str = "text") -> set[str]:
     return {one for one in found if not one.isalpha() or {(len(one), one.isupper())} != rest}
 
 
-def kind_of(values: set[str], comma: bool = False) -> str:
+def kind_of(values: set[str], point: str = ".") -> str:
     """Return the type of a column's distinct cells, gaps aside: int, float, bool, date, text or empty."""
     known = list(values - GAPS)
-    found = [one for one in numbers(known, comma) if one is not None]
+    found = [one for one in numbers(known, point) if one is not None]
     if known and len(found) >= 0.9 * len(known):
         text = "\n".join(known)
         whole = "." not in text and all(map(float.is_integer, found))
         return "text" if re.search(r"(?m)^0\d+$", text) else "int" if whole else "float"
     if known and len(known) < 7 and any({one.lower() for one in known} <= pair for pair in BOOLS):
         return "bool"
-    dates = sum(bool(moment(cell) or moment(cell, True)) for cell in known[:5000])
+    dates = sum(bool(moment(cell) or moment(cell, 1)) for cell in known[:5000])
     return "empty" if not known else "date" if dates >= 0.9 * len(known[:5000]) else "text"
 
 
@@ -166,10 +167,10 @@ def peek(path: str) -> dict[str, object]:
 class Table:
     """Cells by column, as text; the kinds of columns; which cells are gaps."""
 
-    def __init__(self, names: list[str], cells: list[list[str]], comma: bool = False) -> None:
-        self.names, self.cells, self.comma = names, cells, comma
+    def __init__(self, names: list[str], cells: list[list[str]], point: str = ".") -> None:
+        self.names, self.cells, self.point = names, cells, point
         distinct = list(map(set, cells))
-        self.kinds = [kind_of(one, comma) for one in distinct]
+        self.kinds = [kind_of(one, point) for one in distinct]
         self.gaps = [missing(seen, kind) for seen, kind in zip(distinct, self.kinds, strict=True)]
         self.size = len(cells[0]) if cells else 0
         self._values: dict[int, list[float | None]] = {}
@@ -187,7 +188,7 @@ class Table:
         if at not in self._values:
             gaps, cells = self.gaps[at], self.cells[at]
             known = [cell for cell in cells if cell not in gaps] if gaps else cells
-            found = dated(known) if self.kinds[at] == "date" else numbers(known, self.comma)
+            found = dated(known) if self.kinds[at] == "date" else numbers(known, self.point)
             rest = iter(found)
             self._values[at] = [None if cell in gaps else next(rest) for cell in cells] if gaps else found
         return self._values[at]
@@ -204,7 +205,7 @@ def encoding(start: bytes) -> str:
     return "utf-8-sig"
 
 
-def load(path: str, mark: str, skip: int, names: list[str], comma: bool = False, limit: int = 0) -> Table:
+def load(path: str, mark: str, skip: int, names: list[str], point: str = ".", limit: int = 0) -> Table:
     """Read a delimited text file of these columns past its first lines; ``limit`` > 0 reads that many rows."""
     with open(path, "rb") as raw:  # noqa: PTH123
         coded = encoding(raw.read(60000))
@@ -214,8 +215,8 @@ def load(path: str, mark: str, skip: int, names: list[str], comma: bool = False,
         while chunk := list(itertools.islice(rows, 5000)):
             chunk[0] += [""] * (len(names) - len(chunk[0]))
             for column, some in zip(cells, itertools.zip_longest(*chunk, fillvalue=""), strict=False):
-                column += map(str.strip, some)
-    return Table(names, cells, comma)
+                column.extend(map(str.strip, some))
+    return Table(names, cells, point)
 
 
 def read(path: str, most: int = -1) -> str:
@@ -227,6 +228,7 @@ def read(path: str, most: int = -1) -> str:
 
 def show(found: object) -> None:
     """Print as one line of JSON, with long lists cut so that it stays small enough to be read whole."""
+    text = ""
     for most in (60, 30, 13, 6, 3):
         text = json.dumps(shorter(found, most), ensure_ascii=False, separators=(",", ":"))
         if len(text) < 11000:

@@ -11,10 +11,14 @@ from multiagent.llm.offline.guest_table import read
 
 WORD = re.compile(r"[A-Za-z][A-Za-z'’-]+|[\u4e00-\u9fff]")
 STOP = frozenset(
-    "the a an and or of to in for on with as by at from that this these those it its is are was were be been not no but if then "  # noqa: SIM905
-    "than so such can may must will would should could has have had do does did you your we our they their he she his her any "
-    "all each other which what who when where how why also into out up about more most there here over under between per via "
-    "的 了 是 在 和 有 与 也 不 这 那 就 都 为 以 及 或 等 对 个 中 其 到 被 把 让 从 而 我 你 他 她 它 们 一 上 下".split()
+    re.split(
+        r"\s+",
+        """the a an and or of to in for on with as by at from that this these those it its is are was were be been not
+        no but if then than so such can may must will would should could has have had do does did you your we our they
+        their he she his her any all each other which what who when where how why also into out up about more most there
+        here over under between per via 的 了 是 在 和 有 与 也 不 这 那 就 都 为 以 及 或 等 对 个 中 其 到 被 把 让
+        从 而 我 你 他 她 它 们 一 上 下""",
+    )
 )
 
 
@@ -42,7 +46,7 @@ def sentences(text: str) -> list[str]:
 
 
 def key_sentences(text: str, query: str, count: int = 5) -> list[str]:
-    """Return, in order, the sentences that say most about a query's rarer words, then about the text's frequent ones."""
+    """Return, in order, the sentences that say most about a query's rare words, then about the text's frequent ones."""
     every = [(one, set(words(one))) for one in sentences(text)]
     common = Counter(words(text))
     asked = {one[:6] for one in words(query)}
@@ -67,7 +71,8 @@ def survey(text: str, query: str) -> dict[str, object]:
     quoted = re.findall(r"[\"“「']([^\"”」']{2,40})[\"”」']", query)
     return {
         "lines": len(text.splitlines()), "characters": len(text), "words": sum(one < "\u3000" for one in letters),
-        "han": sum(one > "\u3000" for one in letters), "paragraphs": len(re.findall(r"\S[^\n]*(?:\n\s*\n|\s*\Z)", text)),
+        "han": sum(one > "\u3000" for one in letters),
+        "paragraphs": len(re.findall(r"\S[^\n]*(?:\n\s*\n|\s*\Z)", text)),
         "headings": [(one or other).strip() for one, other in heads[:12]],
         "keywords": [[word, count] for word, count in Counter(words(text)).most_common(8) if count > 1],
         "sentences": key_sentences(text, query),

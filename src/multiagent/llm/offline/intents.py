@@ -50,7 +50,7 @@ def words() -> dict[str, re.Pattern[str]]:
 
 
 def clauses(query: str) -> list[str]:
-    """Split a query at its clauses; a piece that asks for nothing by itself, or only how to group, joins its neighbour."""
+    """Split a query at its clauses; a piece that asks for nothing, or only how to group, joins its neighbour."""
     found: list[str] = []
     for sentence in (one for one in words()["sentence"].split(query) if one and one.strip()):
         pieces: list[str] = []
@@ -146,8 +146,9 @@ def wants(query: str, columns: dict[str, str]) -> list[Want]:
         by = [named[int(at)] for at in words()["by"].findall(clause) if len(used) > 1]
         by += [one for one in used if columns[one] in TEXTS]
         vague = not used and not ops_clear(ops, clause)
-        for op in USUAL if vague else _meant(ops or list(USUAL), used, clause, columns):
-            found.append(Want(op, tuple(used), tuple(dict.fromkeys(by)), tuple(conditions), *_extent(clause)))
+        meant = list(USUAL) if vague else _meant(ops or list(USUAL), used, clause, columns)
+        how = (tuple(used), tuple(dict.fromkeys(by)), tuple(conditions), *_extent(clause))
+        found += [Want(op, *how) for op in meant]
     if conditions and not found:
         found.append(Want("profile", filters=tuple(conditions)))
     return list(dict.fromkeys(found))

@@ -26,8 +26,8 @@ PIECE: Final = 400
 class OfflineProvider:
     """A Provider without a vendor.
 
-    ``latency_s`` is waited before each answer; of all calls a share of ``failure_rate`` (0–1) fails as unavailable, which
-    ones is decided by ``seed`` and their number.
+    ``latency_s`` is waited before each answer; of all calls a share of ``failure_rate`` (0–1) fails as unavailable:
+    which ones is decided by ``seed`` and their number.
     """
 
     def __init__(self, latency_s: float = 0.0, failure_rate: float = 0.0, seed: int = 0) -> None:

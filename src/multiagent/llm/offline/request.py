@@ -24,6 +24,14 @@ class File(msgspec.Struct, frozen=True):
     kind: str = "text"
     lines: int = 0
     head: str = ""
+    encoding: str = ""
+
+    @property
+    def simpler(self) -> dict[str, str]:
+        """The guest's guess of an encoding, where the platform has told which one it is."""
+        names = {"UTF-8": "utf-8-sig", "UTF-16": "utf-16", "GB18030": "gb18030", "Windows-1252": "cp1252"}
+        codec = names.get(self.encoding.partition(" ")[0])
+        return {"encoding": f"lambda _: {codec!r}"} if codec else {}
 
     @property
     def sample(self) -> list[str]:

@@ -133,8 +133,8 @@ class Words:
         for one in records(found):
             lines.append(self.say("mentions" if one.get("several") else "sizes", one) + self._ranking(one["sizes"]))
             for value in records(one.get("values")):
-                for way in (way for way in ("total", "mean", "max", "min") if way in value):
-                    lines.append(self.say(way, value, by=one["by"]) + self._ranking(value[way]))
+                ways = [way for way in ("total", "mean", "max", "min") if way in value]
+                lines += [self.say(way, value, by=one["by"]) + self._ranking(value[way]) for way in ways]
         return lines
 
     def _ranking(self, value: object) -> str:
