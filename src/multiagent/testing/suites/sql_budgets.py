@@ -1,13 +1,14 @@
 """What every relational storage must do with budgets: the rules by example, and any interleaving against a model."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from multiagent.core.budget import (
     Amount,
@@ -190,10 +191,11 @@ class BudgetSuite:
 
             storage = sql
 
-        quick = settings(
-            max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-        )
+        quick = settings(max_examples=40, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow])
         await asyncio.to_thread(run_state_machine_as_test, Machine, settings=quick)
+        assert min(Machine.seen[what] for what in ("held", "lost", "settled", "late", "overrun", "again")) > 5, (
+            "too tame"
+        )
 
 
 class _Held:
@@ -205,20 +207,11 @@ class _Held:
         self.state = "held"
 
 
-_SCOPES = st.lists(
-    st.builds(
-        ScopeLimit,
-        st.builds(ScopeRef, st.sampled_from(("task", "user")), st.sampled_from("ab")),
-        st.builds(
-            Limit,
-            st.none() | st.integers(0, 60),
-            st.none() | st.integers(0, 2**62).filter(lambda n: n < 60 or n > 2**61),
-        ),
-    ),
-    min_size=1,
-    max_size=3,
-    unique_by=lambda one: one.scope,
-).map(tuple)
+_LIMITS = st.sampled_from((None, 0, 10, 40, 60, 2**62))
+_REFS = st.sampled_from(tuple(ScopeRef(kind, name) for kind in ("task", "user") for name in "ab"))
+_SCOPES = st.dictionaries(_REFS, st.builds(Limit, _LIMITS, _LIMITS), min_size=1, max_size=3).map(
+    lambda found: tuple(ScopeLimit(scope, limit) for scope, limit in found.items())
+)
 _AMOUNTS = st.builds(Amount, st.integers(0, 30), st.integers(0, 30))
 
 
@@ -226,6 +219,7 @@ class BudgetMachine(RuleBasedStateMachine):
     """Random reservations, settles and losses, alone and many at once; every answer and every row as in the model."""
 
     storage: Sql
+    seen: ClassVar[Counter[str]] = Counter()
     _machines = 0
 
     def __init__(self) -> None:
@@ -252,6 +246,7 @@ class BudgetMachine(RuleBasedStateMachine):
         )  # fmt: skip
         standing = self.keys.get((key, attempt))
         if standing is not None:
+            self.seen["again"] += 1
             return operation, Reserved(Granted(), standing)
         states = []
         for one in sorted(scopes, key=lambda one: one.scope):
@@ -261,6 +256,7 @@ class BudgetMachine(RuleBasedStateMachine):
         verdict = judge(states, need)
         if not isinstance(verdict, Granted):
             return operation, Reserved(verdict)
+        self.seen["held"] += 1
         self.keys[key, attempt] = operation.id
         self.held[operation.id] = _Held(need, tuple(state.scope for state in states))
         self._book(operation.id, Amount(), need)
@@ -288,11 +284,10 @@ class BudgetMachine(RuleBasedStateMachine):
 
         assert self.run(commit()) == [(expected,) for _, expected in both]
 
+    @precondition(lambda self: self.held)
     @rule(data=st.data(), billed=_AMOUNTS)
     def settle(self, data: st.DataObject, billed: Amount) -> None:
         """Settle any, held, lost or settled."""
-        if not self.held:
-            return
         name = data.draw(st.sampled_from(sorted(self.held)))
         (answer,) = self.run(
             self.storage.writer.commit(Settle(tenant=self.tenant, reservation=name, billed=billed, time=NOW))
@@ -302,12 +297,15 @@ class BudgetMachine(RuleBasedStateMachine):
             assert answer == Settled(changed=False)
             return
         minus = Amount(-held.need.tokens, -held.need.pico)
+        self.seen["settled"] += 1
         if held.state == "lost":
+            self.seen["late"] += 1
             self._book(name, billed + minus, Amount())
         else:
             self._book(name, billed, minus)
         held.state = "settled"
         overrun = billed.tokens > held.need.tokens or billed.pico > held.need.pico
+        self.seen["overrun"] += overrun
         over = tuple(scope for scope in held.scopes if overrun and self._is_over(scope))
         for scope in over:
             old = self.scopes[scope]
@@ -319,18 +317,17 @@ class BudgetMachine(RuleBasedStateMachine):
         tokens, pico = state.limit.tokens, state.limit.pico
         return (tokens is not None and state.used.tokens > tokens) or (pico is not None and state.used.pico > pico)
 
+    @precondition(lambda self: self.held)
     @rule(data=st.data())
     def lose(self, data: st.DataObject) -> None:
         """Lose any."""
-        if not self.held:
-            return
         name = data.draw(st.sampled_from(sorted(self.held)))
         (answer,) = self.run(self.storage.writer.commit(Lose(tenant=self.tenant, reservation=name, time=NOW)))
         assert answer == (self.held[name].state == "held")
         if answer:
             self._lost(name)
 
-    @rule(key=st.sampled_from(("k", "many", "")))
+    @rule(key=st.sampled_from(("k", "l", "m", "k", "l", "m", "many", "")))
     def lose_open(self, key: str) -> None:
         """Lose all that are held under a key, or all."""
         names = [name for (of, _), name in self.keys.items() if key in {"", of} and self.held[name].state == "held"]
@@ -339,6 +336,7 @@ class BudgetMachine(RuleBasedStateMachine):
         assert self.run(self.storage.writer.commit(LoseOpen(tenant=self.tenant, key=key, time=NOW))) == (len(names),)
 
     def _lost(self, name: str) -> None:
+        self.seen["lost"] += 1
         need = self.held[name].need
         self.held[name].state = "lost"
         self._book(name, need, Amount(-need.tokens, -need.pico))
