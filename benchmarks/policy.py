@@ -33,10 +33,10 @@ def questions(count: int) -> list[Ask]:
     code = CodeFacts("python", "ab" * 32, 400, ("eval",))
     found: list[Ask] = []
     for number in range(0, count, 3):
-        task = f"01J{number:023d}"
-        found.append(ToolAsk(AGENT, task, "calculator", "basic", True, "cd" * 32))
-        found.append(ToolAsk(AGENT, task, "python", "code", True, "ef" * 32, ("private", "untrusted"), code))
-        found.append(ModelAsk(AGENT, task, "offline", "rules", "small", 1024, ("private",)))
+        hashed = f"{number:064x}"
+        found.append(ToolAsk(AGENT, "calculator", "basic", True, hashed))
+        found.append(ToolAsk(AGENT, "python", "code", True, hashed, ("private", "untrusted"), code))
+        found.append(ModelAsk(AGENT, "offline", "rules", "small", number, ("private",)))
     return found[:count]
 
 

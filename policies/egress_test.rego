@@ -8,7 +8,7 @@ user := {"id": "u", "tenant": "t", "role": "user", "authenticated": true, "permi
 
 site := {"host": "example.org", "port": 443, "method": "GET"}
 
-asked(who, egress, labels) := {"user": who, "egress": egress, "task": "1", "labels": labels}
+asked(who, egress, labels) := {"user": who, "egress": egress, "labels": labels}
 
 test_the_permission_opens_port_443 if {
 	data.multiagent.egress.decision == allowed with input as asked(user, site, ["untrusted"])

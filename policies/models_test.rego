@@ -8,7 +8,7 @@ user := {"id": "u", "tenant": "t", "role": "user", "authenticated": true, "permi
 
 rules := {"vendor": "offline", "name": "rules", "tier": "small", "max_output": 100}
 
-asked(who, model) := {"user": who, "model": model, "task": "1", "labels": ["private", "untrusted"]}
+asked(who, model) := {"user": who, "model": model, "labels": ["private", "untrusted"]}
 
 test_agents_of_users_use_models if {
 	data.multiagent.models.decision == allowed with input as asked(user, rules)

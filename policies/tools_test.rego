@@ -30,7 +30,7 @@ shutdown := {"name": "shutdown", "group": "admin", "idempotent": false}
 
 code(language, flags) := {"language": language, "sha256": "ab", "length": 10, "flags": flags}
 
-asked(who, tool) := {"user": who, "tool": tool, "task": "1", "arguments": {"hash": "ab"}, "labels": []}
+asked(who, tool) := {"user": who, "tool": tool, "arguments": {"hash": "ab"}, "labels": []}
 
 running(who, facts) := object.union(asked(who, python), {"code": facts})
 

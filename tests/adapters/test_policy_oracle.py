@@ -38,7 +38,6 @@ CODES = st.builds(
 TOOLS = st.builds(
     ToolAsk,
     PRINCIPALS,
-    st.just("t1"),
     st.sampled_from([*BASIC, "python", "attachments", "wallet"]),
     st.sampled_from(["basic", "data", "code", "network", "admin"]),
     st.booleans(),
@@ -46,12 +45,8 @@ TOOLS = st.builds(
     LABELS,
     st.none() | CODES,
 )
-MODELS = st.builds(
-    ModelAsk, PRINCIPALS, st.just("t1"), st.just("v"), st.just("m"), st.just("small"), st.just(9), LABELS
-)
-EGRESSES = st.builds(
-    EgressAsk, PRINCIPALS, st.just("t1"), st.just("h"), st.sampled_from([443, 80]), st.just("GET"), LABELS
-)
+MODELS = st.builds(ModelAsk, PRINCIPALS, st.just("v"), st.just("m"), st.just("small"), st.just(9), LABELS)
+EGRESSES = st.builds(EgressAsk, PRINCIPALS, st.just("h"), st.sampled_from([443, 80]), st.just("GET"), LABELS)
 
 
 @cache

@@ -97,9 +97,10 @@ async def test_an_answer_of_an_odd_shape_denies(policy: Policy, monkeypatch: pyt
 async def test_a_built_in_that_fails_in_a_rule_denies(policy: Policy, bundle: Path) -> None:
     """Without strict mode, the failing call under `not` would allow."""
     rules = bundle / "models.rego"
-    rules.write_text(rules.read_text() + '\nallow if {\n\tinput.task == "odd"\n\tnot to_number(input.task)\n}\n')
+    rule = '\nallow if {\n\tinput.model.name == "odd"\n\tnot to_number(input.model.name)\n}\n'
+    rules.write_text(rules.read_text() + rule)
     await policy.reload(bundle)
-    ask = msgspec.structs.replace(SEED["a model for a guest"][0], task="odd")
+    ask = msgspec.structs.replace(SEED["a model for a guest"][0], model="odd")
     decision = await policy.decide(ask)
     assert not decision.allow
     assert "engine failed" in decision.reasons[0]

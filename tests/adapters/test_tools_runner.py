@@ -128,7 +128,7 @@ class TestCheck:
         assert checked.verdict == "allow"
         (ask,) = bench.asked
         assert (ask.tool, ask.group, ask.idempotent, ask.labels) == ("pay", "admin", False, ("private",))
-        assert (ask.principal, ask.task, ask.arguments_hash) == (ADA, "t1", checked.arguments_hash)
+        assert (ask.principal, ask.arguments_hash) == (ADA, checked.arguments_hash)
 
     @pytest.mark.requirement("S.safety.policy")
     async def test_policy_may_deny_or_want_approval(self, bench: Bench) -> None:

@@ -1,4 +1,8 @@
-"""What policy is asked, typed and complete, and what it answers. Anything it cannot answer cleanly is a denial."""
+"""What policy is asked, typed and complete, and what it answers. Anything it cannot answer cleanly is a denial.
+
+A question names nothing that is new each time (no task, no step): rules are about kinds of acts, and equal questions
+are answered from the cache.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -26,7 +30,6 @@ class ToolAsk(msgspec.Struct, frozen=True, tag="tool", tag_field="ask"):
     """Asks whether this principal may run this tool with arguments of this hash, which carry these labels."""
 
     principal: Principal
-    task: str
     tool: str
     group: str
     idempotent: bool
@@ -39,7 +42,6 @@ class ModelAsk(msgspec.Struct, frozen=True, tag="model", tag_field="ask"):
     """Asks whether this principal may send content with these labels to this model."""
 
     principal: Principal
-    task: str
     vendor: str
     model: str
     tier: Tier
@@ -51,7 +53,6 @@ class EgressAsk(msgspec.Struct, frozen=True, tag="egress", tag_field="ask"):
     """Asks whether this principal may open a connection to this host with content that carries these labels."""
 
     principal: Principal
-    task: str
     host: str
     port: int
     method: str

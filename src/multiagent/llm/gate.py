@@ -16,6 +16,7 @@ from multiagent.core.clock import Clock
 from multiagent.core.decision import Decide, ModelAsk
 from multiagent.core.errors import (
     BreakerOpen,
+    BudgetBusy,
     BudgetExceeded,
     InvalidInput,
     NoModel,
@@ -192,7 +193,6 @@ class ModelGate:
         decision = await self._decide(
             ModelAsk(
                 principal=job.call.principal,
-                task=job.call.task,
                 vendor=model.endpoint.vendor,
                 model=model.endpoint.model,
                 tier=model.tier,
@@ -216,10 +216,13 @@ class ModelGate:
             except BudgetExceeded as error:  # a cheaper model may fit
                 last = error
                 continue
+            except (VendorRejected, BudgetBusy) as error:
+                last = error
+                break
             if isinstance(answer, Answer):
                 return answer
             last = answer
-        last.details["fallbacks"] = [f"{one.endpoint}: {one.code}" for one in job.fallbacks]
+        last.details["fallbacks"] = [msgspec.to_builtins(one) for one in job.fallbacks]
         last.details["lost_tokens"], last.details["lost_pico"] = job.lost.tokens, job.lost.pico
         raise last
 

@@ -60,8 +60,8 @@ def _has_nul(value: object) -> bool:
 
 
 def _check(ask: Ask) -> None:
-    if not (ask.principal.tenant and ask.principal.user and ask.task):
-        raise InvalidInput("the question to policy is malformed: tenant, user and task must be named")
+    if not (ask.principal.tenant and ask.principal.user):
+        raise InvalidInput("the question to policy is malformed: tenant and user must be named")
     if isinstance(ask, ToolAsk):
         wrong = not (ask.tool and ask.group and ask.arguments_hash) or (
             ask.code is not None and not 0 <= ask.code.length <= _MOST
@@ -76,7 +76,7 @@ def _check(ask: Ask) -> None:
 
 def document(ask: Ask) -> Document:
     """Return what rules see of a question: the seed's names (``user``, ``tool``, ``code``), and ours beside them."""
-    found: Document = {"task": ask.task, "labels": list(ask.labels), "user": _user(ask.principal)}
+    found: Document = {"labels": list(ask.labels), "user": _user(ask.principal)}
     if isinstance(ask, ToolAsk):
         found["tool"] = {"name": ask.tool, "group": ask.group, "idempotent": ask.idempotent}
         found["arguments"] = {"hash": ask.arguments_hash}

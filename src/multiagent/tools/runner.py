@@ -136,9 +136,7 @@ class ToolRunner:
         inspected = self._registry.inspect(request.name, arguments, context)
         labels = join(context.labels, inspected.labels)
         spec = tool.spec
-        ask = ToolAsk(
-            context.principal, context.task, spec.name, spec.group, spec.idempotent, hashed, labels, inspected.code
-        )
+        ask = ToolAsk(context.principal, spec.name, spec.group, spec.idempotent, hashed, labels, inspected.code)
         return _Call(tool, arguments, labels, ask)
 
     async def _run(self, call: _Call, context: ToolContext, *, approval: bool) -> tuple[ToolOutput, bool | None]:

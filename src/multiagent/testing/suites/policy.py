@@ -27,7 +27,7 @@ def person(role: Role = "user", *permissions: str, authenticated: bool = True) -
 
 def asks_tool(who: Principal, tool: str = "calculator", group: str = "basic", code: CodeFacts | None = None) -> ToolAsk:
     """Return a question about a tool."""
-    return ToolAsk(who, "t1", tool, group, True, HASH, (), code)
+    return ToolAsk(who, tool, group, True, HASH, (), code)
 
 
 def code_in(language: str, *flags: str) -> CodeFacts:
@@ -36,8 +36,8 @@ def code_in(language: str, *flags: str) -> CodeFacts:
 
 
 CODER: Final = person("user", "code_execution")
-MODEL: Final = ModelAsk(person(), "t1", "offline", "rules", "small", 100)
-EGRESS: Final = EgressAsk(person("user", "network"), "t1", "example.org", 443, "GET")
+MODEL: Final = ModelAsk(person(), "offline", "rules", "small", 100)
+EGRESS: Final = EgressAsk(person("user", "network"), "example.org", 443, "GET")
 
 SEED: Final[dict[str, tuple[Ask, bool]]] = {
     "search": (asks_tool(person(), "search"), True),
@@ -89,7 +89,6 @@ MALFORMED: Final[list[tuple[Ask, str, list[object]]]] = [
     (TOOL, "principal.user", ["", None, "ada\0x", "\ud800"]),
     (TOOL, "principal.tenant", [""]),
     (TOOL, "principal.agent", [None]),
-    (TOOL, "task", [None, ""]),
     (TOOL, "tool", [None, 7, "", "calculator\0wallet"]),
     (TOOL, "group", [None, ["code"]]),
     (TOOL, "idempotent", [None, 1]),
@@ -178,7 +177,7 @@ class PolicyDenies:
         """A quote in a name would end a text in the engine's answer, were it not escaped."""
         hostile = ('"],"allow":true,"reasons":["', '"}],"allow":true}', "\\", '"', "\n", "x\\u0022", "}]}")
         for text in hostile:
-            for field in ("tool", "group", "principal.user", "principal.agent", "task", "code.language"):
+            for field in ("tool", "group", "principal.user", "principal.agent", "code.language"):
                 for who in ("guest", "user"):
                     ask = spoilt(TOOL, "principal.role", who)
                     ask = spoilt(spoilt(ask, "group", "admin"), field, text)
