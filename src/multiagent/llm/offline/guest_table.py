@@ -92,7 +92,7 @@ def days(year: str, month: str, day: str | None, *clock: str | None) -> float | 
     """Return a day's number, with the part of the day that has passed."""
     try:
         hour, minute, second = (int(one or 0) for one in (*clock, "", "", "")[:3])
-        when = datetime(int(year), int(month), int(day or 1), hour, minute, second)  # noqa: DTZ001
+        when = datetime(int(year), int(month), int(day or 1), hour, minute, second)  # noqa: DTZ001 - a table says no zone
     except ValueError:
         return None
     return when.toordinal() + (when.hour * 60 + when.minute + when.second / 60) / 1440
@@ -207,10 +207,10 @@ def encoding(start: bytes) -> str:
 
 def load(path: str, mark: str, skip: int, names: list[str], point: str = ".", limit: int = 0) -> Table:
     """Read a delimited text file of these columns past its first lines; ``limit`` > 0 reads that many rows."""
-    with open(path, "rb") as raw:  # noqa: PTH123
+    with open(path, "rb") as raw:  # noqa: PTH123 - code for the sandbox, written small
         coded = encoding(raw.read(60000))
     cells: list[list[str]] = [[] for _ in names]
-    with open(path, encoding=coded, errors="replace", newline="") as file:  # noqa: PTH123
+    with open(path, encoding=coded, errors="replace", newline="") as file:  # noqa: PTH123 - code for the sandbox, written small
         rows = itertools.islice(body(itertools.islice(file, skip, None), mark, len(names)), limit or None)
         while chunk := list(itertools.islice(rows, 5000)):
             chunk[0] += [""] * (len(names) - len(chunk[0]))
@@ -221,7 +221,7 @@ def load(path: str, mark: str, skip: int, names: list[str], point: str = ".", li
 
 def read(path: str, most: int = -1) -> str:
     """Return a text file's text, or the beginning of it, whatever its encoding."""
-    with open(path, "rb") as raw:  # noqa: PTH123
+    with open(path, "rb") as raw:  # noqa: PTH123 - code for the sandbox, written small
         data = raw.read(most)
     return data.decode(encoding(data[:60000]), "replace")
 
@@ -233,7 +233,7 @@ def show(found: object) -> None:
         text = json.dumps(shorter(found, most), ensure_ascii=False, separators=(",", ":"))
         if len(text) < 11000:
             break
-    print(text)  # noqa: T201
+    print(text)  # noqa: T201 - what a cell prints is its answer
 
 
 def shorter(value: object, most: int) -> object:

@@ -90,7 +90,7 @@ def mark_columns(query: str, columns: Iterable[str]) -> tuple[str, list[str]]:
     named: list[str] = []
     text = query
     for column in sorted(dict.fromkeys(columns), key=len, reverse=True):
-        for form in dict.fromkeys((column, plain(column), plain(column).replace(" ", ""))):
+        for form in dict.fromkeys((column, plain(column), plain(column).replace(" ", ""), *_places(column))):
             edges = (r"(?<![A-Za-z0-9_⟦])", r"(?:'s|s|es)?(?![A-Za-z0-9_⟧])") if form.isascii() else ("", "")
             pattern = re.compile(QUOTES + edges[0] + re.escape(form) + edges[1] + QUOTES, re.IGNORECASE)
             hit = pattern.search(text)
@@ -99,6 +99,17 @@ def mark_columns(query: str, columns: Iterable[str]) -> tuple[str, list[str]]:
                 text = pattern.sub(f"⟦{len(named) - 1}⟧", text)
                 break
     return (text, named) if named else _nearly(query, list(columns))
+
+
+def _places(column: str) -> list[str]:
+    """The other names of a column that only has a number."""
+    hit = re.fullmatch(r"column (\d+)", column)
+    at = int(hit[1]) if hit else 0
+    if not 0 < at < 11:
+        return []
+    word = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")[at - 1]
+    han = "一二三四五六七八九十"[at - 1]
+    return [f"第{at}列", f"第 {at} 列", f"第{han}列", f"{word} column", f"col {at}", f"列{at}"]
 
 
 def _nearly(query: str, columns: list[str]) -> tuple[str, list[str]]:
@@ -167,13 +178,15 @@ def _meant(ops: list[Op], used: list[str], clause: str, columns: dict[str, str])
     """Return the operations left after the clear ones push out those that only share their words."""
     clear = [op for op in ops if op in CLEAR]
     texts = any(columns[one] in TEXTS for one in used)
+    numbers = sum(columns[one] in {"int", "float"} for one in used)
     if clear and set(ops) != set(USUAL):
-        return clear + (["groups"] if texts and "groups" in ops else [])
-    numbers = any(columns[one] in {"int", "float"} for one in used)
-    rows = words()["rows"].search(clause)
+        both: list[Op] = ["correlate"] if "trend" in clear and "correlate" not in clear and numbers > 1 else []
+        return clear + both + (["groups"] if texts and "groups" in ops else [])
+    if texts and numbers and {"sums", "top"} & set(ops) and "groups" not in ops:
+        ops = ["groups", *ops]
     if "groups" in ops and (texts or not used):
         idle = {"sums", "distinct"} if numbers or not used else {"sums"}
-        return [op for op in ops if op not in idle and (op != "top" or rows)]
+        return [op for op in ops if op not in idle and (op != "top" or words()["rows"].search(clause))]
     return ops
 
 
