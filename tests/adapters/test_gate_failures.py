@@ -25,7 +25,17 @@ from multiagent.core.errors import (
 )
 from multiagent.core.messages import Message, Opaque, Text, says
 from multiagent.core.usage import Rates, Usage
-from multiagent.llm.base import Answer, Answered, AttemptStarted, Chunk, ModelInfo, ModelRequest, StreamEnd, TextDelta
+from multiagent.llm.base import (
+    Answer,
+    Answered,
+    AttemptStarted,
+    Chunk,
+    Fallback,
+    ModelInfo,
+    ModelRequest,
+    StreamEnd,
+    TextDelta,
+)
 from multiagent.llm.gate_endpoints import Serving
 from multiagent.llm.profiles import Profile, Timeouts
 from multiagent.storage.sql.ops import Op, Settle, StoreCompletion
@@ -59,7 +69,9 @@ async def test_when_all_fail_the_last_error_tells_of_all(tmp_path: Path) -> None
     async with gate_over(tmp_path, [Serving(GOOD, vendor)]) as bench:
         with pytest.raises(VendorUnavailable) as failed:
             await bench.ask()
-        assert failed.value.details["fallbacks"] == [f"{GOOD.endpoint.id}: VENDOR_UNAVAILABLE"] * 3
+        told = msgspec.convert(failed.value.details["fallbacks"], list[Fallback])
+        assert [(one.endpoint, one.code) for one in told] == [(GOOD.endpoint.id, "VENDOR_UNAVAILABLE")] * 3
+        assert [(one.message, one.billed) for one in told] == [("down", False), ("reset", True), ("down", False)]
         assert failed.value.details["lost_tokens"] == (await bench.lost()).tokens > 0
 
 

@@ -6,9 +6,11 @@ from typing import Final
 from multiagent.agents.calls import Spent, Terms
 from multiagent.agents.described import Described, Describer
 from multiagent.agents.memo import Chains, Tasks, link
+from multiagent.agents.news import Asking
 from multiagent.agents.ports import Limits, Ports
 from multiagent.agents.render import Prompts
 from multiagent.core.budget import ScopeLimit, ScopeRef, window_start
+from multiagent.core.errors import PlatformError
 from multiagent.core.events import EventKind
 from multiagent.core.facts import MessageCompleted
 from multiagent.core.label import Labels, join
@@ -84,7 +86,13 @@ class Asker:
             question.terms.temperature,
             question.purpose,
         )
-        answer = await self.ports.gate.complete(request, self._call(info, task, question, labels))
+        asked = Asking(info, question.purpose, question.agent)
+        try:
+            answer = await self.ports.gate.complete(request, self._call(info, task, question, labels))
+        except PlatformError as error:
+            await asked.failed(error)
+            raise
+        await asked.answered(answer, question.terms.max_output)
         head, (message,) = link(head, Message("assistant", answer.parts, labels=labels))
         spent = spent_on(answer)
         self.store(info.tenant, *said, message)
@@ -139,6 +147,8 @@ def spent_on(answer: Answer) -> Spent:
         answer.model,
         answer.cached,
         answer.lowered,
+        answer.lost_tokens,
+        answer.lost_pico,
     )
 
 

@@ -79,7 +79,7 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Spent(msgspec.Struct, frozen=True):
-    """What a model call used and which model answered."""
+    """What a model call used and which model answered; ``lost_*`` its failed attempts may have cost besides."""
 
     usage: Usage
     cost_pico: int
@@ -88,11 +88,13 @@ class Spent(msgspec.Struct, frozen=True):
     model: str
     cached: str = ""
     lowered: int = 0
+    lost_tokens: int = 0
+    lost_pico: int = 0
 
     @property
     def amount(self) -> Amount:
-        """As the budget counts it: what a cache served was not used again."""
-        return Amount(self.used.total, self.cost_pico)
+        """As the budget counts it: what is lost counts in full, what a cache served was not used again."""
+        return Amount(self.used.total + self.lost_tokens, self.cost_pico + self.lost_pico)
 
     @property
     def used(self) -> Usage:
@@ -102,7 +104,7 @@ class Spent(msgspec.Struct, frozen=True):
     @property
     def bill(self) -> Bill:
         """As one model call of a bill."""
-        return Bill(self.used, self.cost_pico, self.saved_pico, model_calls=1)
+        return Bill(self.used, self.cost_pico, self.saved_pico, self.lost_tokens, self.lost_pico, model_calls=1)
 
 
 class ThinkInput(msgspec.Struct, frozen=True):

@@ -22,8 +22,10 @@ from multiagent.agents.calls import (
     Spent,
     Terms,
     ThinkInput,
+    ThinkOutput,
     Word,
 )
+from multiagent.core.budget import Amount
 from multiagent.core.errors import Cancelled, StepFailed
 from multiagent.core.events import EventKind
 from multiagent.core.facts import AgentEnded, AgentStarted, AgentState
@@ -43,6 +45,10 @@ class Purse(Protocol):
 
     def book(self, spent: Spent) -> None:
         """A call was made."""
+        ...
+
+    def lose(self, lost: Amount) -> None:
+        """A call failed that may have been billed so much."""
         ...
 
     def widen(self) -> bool:
@@ -135,11 +141,11 @@ class Agent:
     async def _think(self, intent: fsm.Think) -> fsm.Happening:
         key = f"a/{self._name}/think/{intent.turn}"
         try:
-            thought = await self._ctx.step(THINK, self._turn(intent), key)
+            thought = await self._asked(intent, key)
         except StepFailed as error:
             if error.code != "BUDGET_EXCEEDED" or not self._purse.widen():
                 raise
-            thought = await self._ctx.step(THINK, self._turn(intent), f"{key}/wider")
+            thought = await self._asked(intent, f"{key}/wider")
         self._notes.clear()
         self._head = self._answer = thought.head
         spent = thought.spent
@@ -149,6 +155,16 @@ class Agent:
             self._models.append(spent.model)
         self._purse.book(spent)
         return fsm.Thought(thought.calls, thought.empty, thought.finish)
+
+    async def _asked(self, intent: fsm.Think, key: str) -> ThinkOutput:
+        try:
+            return await self._ctx.step(THINK, self._turn(intent), key)
+        except StepFailed as error:
+            lost = lost_in(error)
+            if lost != Amount():
+                self._bill += Bill(lost_tokens=lost.tokens, lost_pico=lost.pico)
+                self._purse.lose(lost)
+            raise
 
     def _turn(self, intent: fsm.Think) -> ThinkInput:
         return ThinkInput(
@@ -225,6 +241,12 @@ class Agent:
         return result
 
 
+def lost_in(error: StepFailed) -> Amount:
+    """Return what the attempts of a failed model call may have cost, as its error says."""
+    tokens, pico = error.details.get("lost_tokens"), error.details.get("lost_pico")
+    return Amount(tokens if isinstance(tokens, int) else 0, pico if isinstance(pico, int) else 0)
+
+
 def ended(result: AgentResult) -> AgentEnded:
     """Return how an agent task ended, as its event says it."""
     return AgentEnded(
@@ -240,4 +262,6 @@ def ended(result: AgentResult) -> AgentEnded:
         result.partial,
         result.code,
         result.message,
+        result.bill.lost_tokens,
+        result.bill.lost_pico,
     )

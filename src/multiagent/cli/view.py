@@ -149,6 +149,45 @@ def _alert(view: View, event: Event) -> str:
     return view.notes[-1]
 
 
+def _by(agent: str, purpose: str) -> str:
+    return agent or purpose
+
+
+def _fallback(_view: View, event: Event) -> str:
+    fact = _read(event, facts.ModelFallback)
+    return f"{_by(fact.agent, fact.purpose)}: {fact.endpoint} failed: {fact.message}"
+
+
+def _cache_hit(_view: View, event: Event) -> str:
+    fact = _read(event, facts.CacheHit)
+    who = _by(fact.agent, fact.purpose)
+    return f"{who}: an earlier answer of {fact.model} served ({fact.cache} cache), {show_usd(fact.saved_pico)} saved"
+
+
+def _lowered(view: View, event: Event) -> str:
+    fact = _read(event, facts.BudgetLowered)
+    who = _by(fact.agent, fact.purpose)
+    view.notes.append(f"{who}: the budget allows an answer of {fact.allowed} tokens, not {fact.asked}")
+    return view.notes[-1]
+
+
+def _overrun(view: View, event: Event) -> str:
+    fact = _read(event, facts.BudgetOverrun)
+    told = f"{fact.tokens} tokens, {show_usd(fact.cost_pico)}"
+    view.notes.append(f"{fact.vendor} billed {fact.model} above the bound that was reserved: {told}")
+    return view.notes[-1]
+
+
+def _refused(_view: View, event: Event) -> str:
+    fact = _read(event, facts.BudgetRefused)
+    return f"{_by(fact.agent, fact.purpose)}: {fact.message}"
+
+
+def _model_denied(_view: View, event: Event) -> str:
+    fact = _read(event, facts.ModelDenied)
+    return f"{_by(fact.agent, fact.purpose)} may ask no model: {'; '.join(fact.reasons)}"
+
+
 def _denied(_view: View, event: Event) -> str:
     fact = _read(event, facts.ToolChecked)
     return f"{fact.agent} may not use {fact.tool}: {'; '.join(fact.reasons)}"
@@ -186,6 +225,12 @@ _FOLDS: Final[dict[EventKind, Callable[[View, Event], str]]] = {
     EventKind.AGENT_FAILED: _agent_ended,
     EventKind.AGENT_SKIPPED: _agent_skipped,
     EventKind.BUDGET_ALERT: _alert,
+    EventKind.BUDGET_LOWERED: _lowered,
+    EventKind.BUDGET_OVERRUN: _overrun,
+    EventKind.BUDGET_REFUSED: _refused,
+    EventKind.CACHE_HIT: _cache_hit,
+    EventKind.MODEL_FALLBACK: _fallback,
+    EventKind.MODEL_DENIED: _model_denied,
     EventKind.TOOL_DENIED: _denied,
     EventKind.APPROVAL_REQUESTED: _approval,
     EventKind.SYNTHESIS_STARTED: _synthesis,

@@ -93,6 +93,8 @@ class AgentEnded(msgspec.Struct, frozen=True):
     partial: bool = False
     code: str = ""
     message: str = ""
+    lost_tokens: int = 0
+    lost_pico: int = 0
 
 
 class AgentSkipped(msgspec.Struct, frozen=True):
@@ -122,7 +124,10 @@ class SynthesisStarted(msgspec.Struct, frozen=True):
 
 
 class TaskEnded(msgspec.Struct, frozen=True):
-    """task.completed, task.failed, task.cancelled: the bill's sums, and why where it did not complete."""
+    """task.completed, task.failed, task.cancelled: the bill's sums, and why where it did not complete.
+
+    ``lost_*`` may have been billed: calls whose end nobody saw.
+    """
 
     tokens: int = 0
     cost_pico: int = 0
@@ -135,6 +140,8 @@ class TaskEnded(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()
     code: str = ""
     message: str = ""
+    lost_tokens: int = 0
+    lost_pico: int = 0
 
 
 class StepBegun(msgspec.Struct, frozen=True):
@@ -185,6 +192,66 @@ class MessageCompleted(msgspec.Struct, frozen=True):
     cached: str = ""
     lowered: int = 0
     estimated: bool = False
+
+
+class ModelFallback(msgspec.Struct, frozen=True):
+    """model.fallback: an endpoint failed, and it or another is asked, if any is left; ``billed``: it may have cost."""
+
+    purpose: str
+    endpoint: str
+    code: str
+    message: str
+    billed: bool = True
+    agent: str = ""
+
+
+class ModelDenied(msgspec.Struct, frozen=True):
+    """model.denied: policy let no model be asked, and why."""
+
+    purpose: str
+    reasons: tuple[str, ...] = ()
+    agent: str = ""
+
+
+class CacheHit(msgspec.Struct, frozen=True):
+    """cache.hit: an earlier answer served; ``cache`` is exact or semantic, ``saved_pico`` what it would have cost."""
+
+    purpose: str
+    cache: str
+    vendor: str
+    model: str
+    saved_pico: int = 0
+    agent: str = ""
+
+
+class BudgetLowered(msgspec.Struct, frozen=True):
+    """budget.lowered: of the tokens that an answer was to have, so many were allowed, because no more fitted."""
+
+    purpose: str
+    asked: int
+    allowed: int
+    agent: str = ""
+
+
+class BudgetOverrun(msgspec.Struct, frozen=True):
+    """budget.overrun: the vendor billed more than the bound that was reserved for it; booked in full."""
+
+    purpose: str
+    vendor: str
+    model: str
+    tokens: int
+    cost_pico: int
+    agent: str = ""
+
+
+class BudgetRefused(msgspec.Struct, frozen=True):
+    """budget.refused: a call was not made; ``code`` is BUDGET_EXCEEDED or BUDGET_BUSY, ``scope`` (kind/id) said no."""
+
+    purpose: str
+    code: str
+    message: str
+    scope: str = ""
+    agent: str = ""
 
 
 class ToolChecked(msgspec.Struct, frozen=True):

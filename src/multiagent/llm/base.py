@@ -190,7 +190,8 @@ class Gate(Protocol):
         """Ask, and collect the stream.
 
         Raises PolicyDenied, BudgetExceeded, BudgetBusy, VendorError's children, BreakerOpen, NoModel, and InvalidInput
-        where the idempotency key was used for another request.
+        where the idempotency key was used for another request. The details of what is raised after an endpoint was
+        tried hold ``fallbacks`` (as in Answer, each a mapping), ``lost_tokens`` and ``lost_pico``.
         """
         ...
 

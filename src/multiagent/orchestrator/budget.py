@@ -95,10 +95,18 @@ class Treasury:
 
     def book(self, spent: Spent) -> None:
         """Count a call; say so where it led down the ladder."""
-        self.used += spent.amount
         self.bill += spent.bill
         if spent.model not in self.models:
             self.models.append(spent.model)
+        self._use(spent.amount)
+
+    def lose(self, lost: Amount) -> None:
+        """Count what a failed call may have cost, in full."""
+        self.bill += Bill(lost_tokens=lost.tokens, lost_pico=lost.pico)
+        self._use(lost)
+
+    def _use(self, amount: Amount) -> None:
+        self.used += amount
         limit, at = self._ctx.settings.limit, self.rung
         if RUNGS.index(at) > RUNGS.index(self._told):
             self._told = at
@@ -131,10 +139,17 @@ class Treasury:
 
     def take(self, agent: str, spent: Spent) -> None:
         """Count an agent's call against what it was promised."""
-        left = self._promised.get(agent, Amount())
-        taken = spent.amount
-        self._promised[agent] = Amount(max(0, left.tokens - taken.tokens), max(0, left.pico - taken.pico))
+        self._keep_promise(agent, spent.amount)
         self.book(spent)
+
+    def lost(self, agent: str, lost: Amount) -> None:
+        """Count an agent's failed call against what it was promised."""
+        self._keep_promise(agent, lost)
+        self.lose(lost)
+
+    def _keep_promise(self, agent: str, taken: Amount) -> None:
+        left = self._promised.get(agent, Amount())
+        self._promised[agent] = Amount(max(0, left.tokens - taken.tokens), max(0, left.pico - taken.pico))
 
     def close(self, agent: str) -> None:
         """An agent has ended: what it did not use flows back."""
@@ -156,6 +171,10 @@ class AgentPurse:
     def book(self, spent: Spent) -> None:
         """The agent made a call."""
         self._treasury.take(self._agent, spent)
+
+    def lose(self, lost: Amount) -> None:
+        """A call of the agent's failed that may have been billed so much."""
+        self._treasury.lost(self._agent, lost)
 
     def widen(self) -> bool:
         """Lift the agent's own limit: from now on the task's alone holds. Tell whether that is anything new.

@@ -222,6 +222,8 @@ class TaskRun:
             missing,
             given.code,
             given.message,
+            bill.lost_tokens,
+            bill.lost_pico,
         )
         ctx.emit(ENDINGS[status], ended)
         return result

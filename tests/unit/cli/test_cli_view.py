@@ -64,10 +64,42 @@ def test_the_view_without_a_terminal_prints_a_line_an_event(capsys: pytest.Captu
     assert "[ENTITY] a acting python" in printed.err
 
 
+@pytest.mark.parametrize(
+    ("kind", "fact", "line"),
+    [
+        (
+            EventKind.MODEL_FALLBACK,
+            facts.ModelFallback("turn", "v/default/-/m", "VENDOR_TIMEOUT", "did not answer", agent="a"),
+            "a: v/default/-/m failed: did not answer",
+        ),
+        (
+            EventKind.BUDGET_LOWERED,
+            facts.BudgetLowered("synthesize", 4096, 700),
+            "synthesize: the budget allows an answer of 700 tokens, not 4096",
+        ),
+        (
+            EventKind.BUDGET_OVERRUN,
+            facts.BudgetOverrun("turn", "v", "m", 9000, PICO, "a"),
+            "v billed m above the bound that was reserved: 9000 tokens, $1.00",
+        ),
+        (
+            EventKind.CACHE_HIT,
+            facts.CacheHit("turn", "exact", "v", "m", PICO // 2, "a"),
+            "a: an earlier answer of m served (exact cache), $0.50 saved",
+        ),
+        (EventKind.BUDGET_REFUSED, facts.BudgetRefused("turn", "BUDGET_BUSY", "held", agent="a"), "a: held"),
+        (EventKind.MODEL_DENIED, facts.ModelDenied("decompose", ("no",)), "decompose may ask no model: no"),
+    ],
+)
+def test_what_happens_on_the_way_to_an_answer_is_a_line(kind: EventKind, fact: msgspec.Struct, line: str) -> None:
+    """Fallbacks, cache hits and what the budget does are seen as they happen."""
+    assert apply(View("task"), _event(1, kind, fact)) == line
+
+
 def test_an_event_that_a_later_version_wrote_is_passed_over() -> None:
     """No payload, or a kind the view does not draw: no line, and the number is remembered."""
     view = View("task")
-    event = _event(4, EventKind.CACHE_HIT, facts.SynthesisStarted(1))
+    event = _event(4, EventKind.TASK_ATTESTED, facts.SynthesisStarted(1))
     assert apply(view, event) == ""
     assert apply(view, Event(STORY[3].header)) == ""
     assert view.seq == 4

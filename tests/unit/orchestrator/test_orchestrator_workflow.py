@@ -305,3 +305,14 @@ def test_a_call_that_does_not_fit_what_is_left_fails_the_agent() -> None:
     run = TaskDrive(task(), script(mode="simple", a__t1__think__1=refused, a__t1__think__1__wider=refused))
     assert run.failure.code == "BUDGET_EXCEEDED"
     assert not run.finish.partial
+
+
+def test_what_a_failed_call_may_have_cost_stands_in_the_bill_and_counts_as_used() -> None:
+    """Its agent fails; the ladder knows of it, as the budget does."""
+    lost = Failure("VENDOR_TIMEOUT", "no answer", True, {"lost_tokens": 85_000, "lost_pico": 7})
+    run = TaskDrive(task(), script(mode="simple", a__t1__think__2=lost))
+    (agent,) = run.finish.agents
+    assert agent.status == "failed"
+    assert (agent.bill.lost_tokens, agent.bill.lost_pico, agent.bill.model_calls) == (85_000, 7, 1)
+    assert [alert.tokens for alert in run.facts(EventKind.BUDGET_ALERT, BudgetAlert)] == [85_100]
+    assert run.replayed()
