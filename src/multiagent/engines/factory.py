@@ -35,6 +35,13 @@ def own_home(home: Path) -> AbstractContextManager[None]:
     return own(home)
 
 
+def owner_of(home: Path) -> int | None:
+    """Return the pid of the process that owns a home now (0 where it is not known yet); None where none does."""
+    from multiagent.engines.embedded.lock import owner
+
+    return owner(home)
+
+
 @asynccontextmanager
 async def open_engine(
     home: Path | None, parts: EngineParts, workflows: Sequence[Workflow[Any, Any]], steps: Sequence[Step[Any, Any]]

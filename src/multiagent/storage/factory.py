@@ -10,9 +10,10 @@ from multiagent.core.clock import Clock
 from multiagent.core.ids import Ids
 from multiagent.storage.kv.base import KeyValue
 from multiagent.storage.objects.base import Objects
-from multiagent.storage.sql.base import Reader, Writer
+from multiagent.storage.sql.base import Inbox, Reader, Writer
 
 DATABASE: Final = "multiagent.db"
+INBOX: Final = "inbox.db"
 OBJECTS: Final = "objects"
 
 
@@ -66,3 +67,25 @@ async def open_reader(home: Path) -> AsyncIterator[Reader | None]:
         yield reader
     finally:
         await reader.close()
+
+
+@asynccontextmanager
+async def open_inbox(home: Path) -> AsyncIterator[Inbox]:
+    """Open the file where other processes leave commands for the owner of ``home``, made where it is missing.
+
+    Raises StorageNewer, StorageCorrupt, StorageUnavailable, StorageFull, StorageError at its first use.
+    """
+    from multiagent.storage.sql.sqlite.inbox import SqliteInbox
+
+    inbox = SqliteInbox(home / INBOX)
+    try:
+        yield inbox
+    finally:
+        await inbox.close()
+
+
+def open_objects(home: Path) -> Objects:
+    """Return the objects under ``home``: content-addressed, so that any process may add to them."""
+    from multiagent.storage.objects.local import LocalObjects
+
+    return LocalObjects(home / OBJECTS)

@@ -97,6 +97,37 @@ class CommandRow(msgspec.Struct, frozen=True):
     time: int
 
 
+class CommandState(msgspec.Struct, frozen=True):
+    """What became of a command: ``delivered`` (ms UTC) is None while it waits; ``error`` says why it was refused.
+
+    ``task`` of a ``submit`` command is the task that stands, which under an idempotency key may be an earlier one.
+    """
+
+    id: str
+    task: str
+    kind: str
+    delivered: int | None
+    error: str
+
+
+class ApprovalRow(msgspec.Struct, frozen=True):
+    """One row of ``approvals``: what a person is asked about, and what became of it. Times are ms UTC."""
+
+    id: str
+    task: str
+    step: str
+    tool: str
+    args_hash: str
+    arguments: bytes
+    state: str
+    requested: int
+    expires: int
+    decided_by: str
+    decided: int | None
+    reason: str
+    consumed_by: str
+
+
 class SessionRow(msgspec.Struct, frozen=True):
     """One row of ``sessions``."""
 
@@ -195,6 +226,38 @@ class Reader(Protocol):
         """
         ...
 
+    async def command(self, tenant: str, command: str) -> CommandState | None:
+        """Return what became of a command; None where the owner has not taken it yet."""
+        ...
+
+    async def approvals(self, tenant: str, *, pending: bool = True, limit: int = 100) -> tuple[ApprovalRow, ...]:
+        """Return approvals, oldest first: those nobody has decided, or the newest of all."""
+        ...
+
+    async def approval(self, tenant: str, approval: str) -> ApprovalRow | None:
+        """Return an approval by id."""
+        ...
+
     async def approval_state(self, tenant: str, approval: str) -> str | None:
         """Return pending, approved, rejected, expired or consumed."""
+        ...
+
+
+class Inbox(Protocol):
+    """Where processes that do not own a home leave commands, and where the owner finds them."""
+
+    async def put(self, row: CommandRow) -> None:
+        """Leave a command; it counts once this returns. A known id is ignored."""
+        ...
+
+    async def waiting(self, limit: int = 100) -> tuple[CommandRow, ...]:
+        """Return what waits, oldest first."""
+        ...
+
+    async def remove(self, rows: Sequence[CommandRow]) -> None:
+        """Forget commands that are stored elsewhere now; unknown ones are ignored."""
+        ...
+
+    def changed(self) -> bool:
+        """Whether another process may have written since the last call; cheap, True at the first."""
         ...

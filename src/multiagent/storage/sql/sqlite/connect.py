@@ -21,7 +21,7 @@ def open_writable(path: Path, synchronous: Synchronous, busy_ms: int = BUSY_MS) 
 
     Raises StorageCorrupt, StorageNewer, StorageUnavailable, StorageFull, StorageError.
     """
-    connection = _connect(path, busy_ms)
+    connection = connect(path, busy_ms)
     try:
         with told(path):
             _settle_in(connection, path, synchronous)
@@ -52,7 +52,8 @@ def open_readonly(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
     return connection
 
 
-def _connect(path: Path, busy_ms: int) -> sqlite3.Connection:
+def connect(path: Path, busy_ms: int) -> sqlite3.Connection:
+    """Open a file for writing, readable by its owner alone; StorageError where it cannot be made."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():

@@ -22,7 +22,16 @@ from multiagent.core.outcome import Failure, Outcome, Patch
 from multiagent.core.task import TaskStatus
 from multiagent.core.usage import Bill, Usage
 from multiagent.storage.objects.base import Bodies
-from multiagent.storage.sql.base import AgentRow, CommandRow, Completion, LogRow, SessionRow, TaskRow
+from multiagent.storage.sql.base import (
+    AgentRow,
+    ApprovalRow,
+    CommandRow,
+    CommandState,
+    Completion,
+    LogRow,
+    SessionRow,
+    TaskRow,
+)
 from multiagent.storage.sql.ops import StoredResult
 from multiagent.storage.sql.sqlite.budgets import scope_state
 from multiagent.storage.sql.sqlite.connect import open_readonly
@@ -68,6 +77,8 @@ _BILL: Final = """SELECT coalesce(sum(prompt), 0), coalesce(sum(completion), 0),
  count(*) FROM usage WHERE tenant_id = ? AND task = ?"""
 _LOST: Final = """SELECT coalesce(sum(need_tokens), 0), coalesce(sum(need_pico), 0) FROM reservations
  WHERE tenant_id = ? AND task = ? AND state = 'lost'"""
+_APPROVAL: Final = """SELECT id, task, step, tool, args_hash, arguments, state, requested_at, expires, decided_by,
+ decided_at, reason, consumed_by FROM approvals"""
 _TOOLS: Final = """SELECT coalesce(sum(tool_calls_count), 0) FROM agent_executions
  WHERE tenant_id = ? AND task_execution_id = ?"""
 
@@ -203,6 +214,28 @@ class SqliteReader:
         rows = await self._rows(sql, (tenant, after, limit))
         return tuple(LogRow(whole(row[0]), text(row[1]), whole(row[2])) for row in rows)
 
+    async def command(self, tenant: str, command: str) -> CommandState | None:
+        """See ``Reader.command``."""
+        sql = "SELECT id, task, kind, delivered_at, error FROM commands WHERE tenant_id = ? AND id = ?"
+        rows = self._few(sql, (tenant, command))
+        if not rows:
+            return None
+        name, task, kind, delivered, error = rows[0]
+        return CommandState(text(name), text(task), text(kind), _maybe(delivered), text(error))
+
+    async def approvals(self, tenant: str, *, pending: bool = True, limit: int = 100) -> tuple[ApprovalRow, ...]:
+        """See ``Reader.approvals``."""
+        where = (
+            " AND state = 'pending' ORDER BY requested_at, id" if pending else " ORDER BY requested_at DESC, id DESC"
+        )
+        rows = await self._rows(f"{_APPROVAL} WHERE tenant_id = ?{where} LIMIT ?", (tenant, limit))
+        return tuple(map(_approval, rows if pending else reversed(rows)))
+
+    async def approval(self, tenant: str, approval: str) -> ApprovalRow | None:
+        """See ``Reader.approval``."""
+        rows = self._few(f"{_APPROVAL} WHERE tenant_id = ? AND id = ?", (tenant, approval))
+        return _approval(rows[0]) if rows else None
+
     async def approval_state(self, tenant: str, approval: str) -> str | None:
         """See ``Reader.approval_state``."""
         rows = self._few("SELECT state FROM approvals WHERE tenant_id = ? AND id = ?", (tenant, approval))
@@ -283,6 +316,17 @@ def _agent(row: Row) -> AgentRow:
         execution_ms=whole(row[9]),
         tool_calls=whole(row[10]),
     )
+
+
+def _approval(row: Row) -> ApprovalRow:
+    return ApprovalRow(
+        text(row[0]), text(row[1]), text(row[2]), text(row[3]), text(row[4]), blob(row[5]), text(row[6]),
+        whole(row[7]), whole(row[8]), text(row[9]), _maybe(row[10]), text(row[11]), text(row[12]),
+    )  # fmt: skip
+
+
+def _maybe(value: Value) -> int | None:
+    return None if value is None else whole(value)
 
 
 def _session(row: Row) -> SessionRow:
