@@ -56,7 +56,8 @@ def turn(asked: Asked, seen: list[Observation], tools: frozenset[str], room: int
         while True:
             given: Observation | None = None
             if call.name not in tools:
-                given = Observation(call.name, "", words.say("no tool", tool=call.name), failed=True, gone=True)
+                why = words.say("no tool" if tools or not seen else "no turns", tool=call.name)
+                given = Observation(call.name, "", why, failed=True, gone=True)
             elif estimate_text(call.name) + estimate_text(call.arguments) > room:
                 given = Observation(call.name, "", words.say("too long"), failed=True, gone=True)
             else:

@@ -18,20 +18,19 @@ def pairs(tables: dict[str, Table]) -> list[Pair]:
         name: {at: set(tally(table, at)) for at in table.of("text", "int", "date")} for name, table in tables.items()
     }
     for left, right in combinations(tables, 2):
-        scored: list[tuple[float, int, int]] = []
+        scored: list[tuple[float, float, int, int]] = []
         for (a, mine), (b, other) in product(every[left].items(), every[right].items()):
             same = tables[left].names[a].lower() == tables[right].names[b].lower()
             part = len(mine & other) / max(1, min(len(mine), len(other)))
             if len(mine & other) > 1 and (
                 same or (part >= 0.5 and "text" in tables[left].kinds[a] + tables[right].kinds[b])
             ):
-                scored.append((part + same + len(mine & other) / len(mine | other), a, b))
-        for _, a, b in sorted(scored, reverse=True):
-            if not any(
-                (one[:2] == (left, a) and one[2] == right) or (one[2:] == (right, b) and one[0] == left)
-                for one in found
-            ):
-                found.append((left, a, right, b))
+                scored.append((part + same + len(mine & other) / len(mine | other), part, a, b))
+        chosen: list[tuple[int, int]] = []
+        for _, part, a, b in sorted(scored, reverse=True):
+            if (part >= 0.9 or not chosen) and not any(a == one or b == other for one, other in chosen):
+                chosen.append((a, b))
+        found += [(left, a, right, b) for a, b in chosen]
     return found
 
 

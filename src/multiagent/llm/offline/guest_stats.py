@@ -119,7 +119,7 @@ def groups(table: Table, by: list[int], of: list[int], most: int = 12, *, extrem
                 members[cell].append(row)
         plain = len(members) == len(sizes)
         values: list[Found] = []
-        for at in [at for at in numeric(table, of) if at != key and plain][:6]:
+        for at in [at for at in numeric(table, of) if at != key and plain][:8]:
             column = table.values(at)
             parts = {cell: [one for row in rows if (one := column[row]) is not None] for cell, rows in members.items()}
             told = {cell: some for cell, some in parts.items() if some}
@@ -133,9 +133,12 @@ def groups(table: Table, by: list[int], of: list[int], most: int = 12, *, extrem
 
 
 def ranked(numbers: Mapping[str, float], most: int) -> list[list[object]]:
-    """Return [name, number] from the largest on; of many, only the first ones and the last."""
+    """Return [name, number] from the largest on; of many, the first ones and the last, unnamed where it is shared."""
     order = sorted(numbers.items(), key=lambda pair: (-pair[1], pair[0]))
-    return [[name, tidy(value)] for name, value in order[: most - 1] + order[most - 1 :][-1:]]
+    rest = order[most - 1 :][-1:]
+    if rest and order[-2][1] == rest[0][1]:
+        rest = [("", rest[0][1])]
+    return [[name, tidy(value)] for name, value in order[: most - 1] + rest]
 
 
 def line(xs: Numbers, ys: Numbers) -> tuple[float, float]:

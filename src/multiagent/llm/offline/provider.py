@@ -60,7 +60,9 @@ def answer(request: ModelRequest) -> tuple[tuple[Part, ...], Finish]:
     if request.purpose in {"decompose", "repair"}:
         return _text(msgspec.json.encode(plan(given)).decode(), request.max_output)
     if request.purpose == "synthesize":
-        return _text(Words(chinese=given.chinese).synthesis(given.results, given.missing), request.max_output)
+        return _text(
+            Words(chinese=given.chinese).synthesis(given.results, given.missing, request.max_output), request.max_output
+        )
     return _turn(request, given)
 
 

@@ -5,11 +5,22 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
+from typing import Final
 
+from multiagent.llm.gate_estimate import estimate_text
 from multiagent.llm.offline.intents import Want
 from multiagent.llm.offline.request import File, Finding
 
 Record = Mapping[str, object]
+DETAILS: Final = tuple(
+    re.compile(pattern, re.MULTILINE)
+    for pattern in (
+        r"(, then .*?(?=; (?:the )?smallest|\.$)|，其次 .*?(?=；最小|。$))",
+        r"^- (Mean of|按 `.*` 的 `.*` 平均).*\n",
+        r"^  - `.*\n",
+    )
+)
+"""What an answer can lose, the least first, where it is too long."""
 
 
 @functools.cache
@@ -146,7 +157,7 @@ class Words:
         if middle := order[len(ties) : -1]:
             text += self.say("then", names=self.names(f"{name} {shown(number)}" for name, number in middle))
         if order[-1][1] != order[0][1]:
-            text += self.say("smallest", name=order[-1][0], number=order[-1][1])
+            text += self.say("smallest" if order[-1][0] else "several", name=order[-1][0], number=order[-1][1])
         return text + self.say("stop")
 
     def _correlate(self, found: Record, want: Want, query: str) -> list[str]:
@@ -175,12 +186,16 @@ class Words:
 
     def _trend(self, found: object, want: Want, query: str) -> list[str]:
         asked = re.search(r"slope|rate|how (?:fast|much)|斜率|速度|多快", query, re.IGNORECASE)
-        lines = []
+        lines: list[str] = []
+        flat: dict[str, list[str]] = {}
         for one in sorted(records(found), key=lambda one: -float(str(one["strength"]))):
             along = self.say("along", one) if one["along"] else self.say("along rows")
             slope = self.say(f"slope {one['unit']}", one) if one["even"] or asked else ""
-            lines.append(self.say(str(one["direction"]), one, along=along, slope=slope))
-        return lines
+            if one["direction"] == "flat":
+                flat.setdefault(along, []).append(f"`{one['name']}`")
+            else:
+                lines.append(self.say(str(one["direction"]), one, along=along, slope=slope))
+        return lines + [self.say("flat", names=self.names(names), along=along) for along, names in flat.items()]
 
     def _top(self, found: object, want: Want, query: str) -> list[str]:
         lines = []
@@ -224,17 +239,24 @@ class Words:
             lines += [self.say("sentences"), *(f"  > {one}" for one in found["sentences"])]
         return "\n".join(lines)
 
-    def synthesis(self, results: tuple[Finding, ...], missing: tuple[str, ...]) -> str:
-        """One answer of all results, with what is missing and the sources."""
+    def synthesis(self, results: tuple[Finding, ...], missing: tuple[str, ...], most: int) -> str:
+        """One answer of all results, with what is missing and the sources, in at most so many tokens if it can be."""
         done = [one for one in results if one.status == "completed" and one.result.strip()]
         lost = [f"{one.title or one.task} ({one.status})" for one in results if one not in done]
-        first = [line for one in done for line in one.result.splitlines() if line.startswith("- **")]
-        rest = ["\n".join(line for line in one.result.strip().splitlines() if line not in first) for one in done]
-        titles = [f"### {one.title}\n" if len(done) > 1 else "" for one in done]
-        parts = ["\n".join(dict.fromkeys(first))] if first else []
-        parts += [title + text for title, text in zip(titles, rest, strict=True) if text]
-        if lost or missing:
-            parts.append(self.say("missing parts", names=self.names(dict.fromkeys([*lost, *missing]))))
+        first = dict.fromkeys(line for one in done for line in one.result.splitlines() if line.startswith("- **"))
+        parts = ["\n".join(first)] if first else []
+        for one in done:
+            text = "\n".join(line for line in one.result.strip().splitlines() if line not in first)
+            parts += [f"### {one.title}\n{text}" if len(done) > 1 else text] if text else []
+        last = (
+            [self.say("missing parts", names=self.names(dict.fromkeys([*lost, *missing])))] if lost or missing else []
+        )
         if sources := dict.fromkeys(name for one in results for name in one.sources):
-            parts.append(self.say("sources", names=self.names(sources)))
-        return "\n\n".join([*parts, self.say("label")])
+            last.append(self.say("sources", names=self.names(sources)))
+        body, end = "\n\n".join(parts), "\n\n".join([*last, self.say("label")])
+        room = most - estimate_text(end) - 40
+        shorter = body
+        for pattern in DETAILS:
+            shorter = shorter if estimate_text(shorter) <= room else pattern.sub("", shorter)
+        note = [self.say("shortened")] if shorter != body else []
+        return "\n\n".join(one for one in [shorter, *note, end] if one)
