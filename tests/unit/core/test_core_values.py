@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multiagent.core import errors
+from multiagent.core.canonical import digest
 from multiagent.core.errors import Cancelled, InvalidInput, PlatformError, VendorRateLimited
 from multiagent.core.events import EventHeader, EventKind, commit, leaf
 from multiagent.core.ids import ulid, ulid_time
 from multiagent.core.label import join
-from multiagent.core.messages import Message, Opaque, Text, ToolCall, message_hash, says
+from multiagent.core.messages import Message, Opaque, Text, ToolCall, ToolResult, message_hash, says
 from multiagent.core.money import LARGEST, PICO, show_usd, usd
 from multiagent.core.outcome import failure
 from multiagent.core.principal import Principal, as_agent
@@ -120,6 +121,29 @@ def test_a_message_is_addressed_by_content_and_parent() -> None:
     rich = Message("assistant", (Text("x"), ToolCall("1", "t", "{}"), Opaque("v", "m", "k", b"\x00\xff")))
     assert message_hash(rich) != message_hash(Message("assistant", rich.parts[:-1]))
     assert (rich.text, [call.name for call in rich.calls]) == ("x", ["t"])
+
+
+TEXTS = st.text(st.characters() | st.sampled_from('"\\/\n\x00\x1f\x7f\u2028\ud800\udfff\U0001f600'), max_size=20)
+PARTS = (
+    st.builds(Text, TEXTS)
+    | st.builds(ToolCall, TEXTS, TEXTS, TEXTS)
+    | st.builds(ToolResult, TEXTS, TEXTS, TEXTS, st.booleans())
+    | st.builds(Opaque, TEXTS, TEXTS, TEXTS, st.binary(max_size=20))
+)
+
+
+@given(
+    st.builds(
+        Message,
+        st.sampled_from(["system", "user", "assistant", "tool"]),
+        st.lists(PARTS, max_size=4).map(tuple),
+        TEXTS,
+        st.lists(TEXTS, max_size=3).map(tuple),
+    )
+)
+def test_a_message_is_hashed_over_its_canonical_json(message: Message) -> None:
+    """Whatever it holds: half surrogate pairs, control characters, bytes."""
+    assert message_hash(message) == digest("multiagent.message.v1", message)
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40), st.binary(max_size=8), st.binary(max_size=8))
