@@ -9,7 +9,7 @@ import msgspec
 
 from multiagent.app.system import SystemClock, SystemIds
 from multiagent.core.breaker import BreakerPolicy
-from multiagent.core.budget import Amount, ScopeLimit, ScopeRef
+from multiagent.core.budget import Amount, Limit, ScopeLimit, ScopeRef
 from multiagent.core.clock import Clock
 from multiagent.core.decision import Ask, Decide, Decision
 from multiagent.core.retry import Backoff
@@ -62,12 +62,14 @@ async def gate_over(
     clock: Clock | None = None,
     tries: int = 3,
     owner: str = "test",
+    model_day: Limit | None = None,
 ) -> AsyncIterator[Bench]:
     clock = clock or SystemClock()
     ids = SystemIds()
     home.mkdir(parents=True, exist_ok=True)
     async with open_storage(home, clock=clock, ids=ids, synchronous="NORMAL") as storage:
-        settings = GateSettings(owner=owner, tries=tries, backoff=Backoff(base=0.001, most=0.002))
+        backoff = Backoff(base=0.001, most=0.002)
+        settings = GateSettings(owner=owner, tries=tries, backoff=backoff, model_day=model_day or Limit())
         parts = GateStorage(storage.writer, storage.reader, storage.kv)
         endpoints = Endpoints(servings, clock, BreakerPolicy(max_requests=1, timeout=60.0, max_failures=5))
         gate = ModelGate(endpoints, parts, decide, clock, ids, settings)

@@ -121,14 +121,14 @@ class Asker:
         )
 
     def _scopes(self, info: StepInfo, task: TaskInput, question: Question) -> tuple[ScopeLimit, ...]:
-        """Every scope that this call counts in (design §6)."""
+        """Every scope that this call counts in (design §6), but for the model's, which only the gate knows."""
         terms, limits = question.terms, self.limits
         day = window_start("day", self.ports.clock.now())
         scopes = [
             ScopeLimit(ScopeRef("request", f"{info.task}/{info.key}"), terms.request_limit),
             ScopeLimit(ScopeRef("task", info.task), terms.task_limit),
             ScopeLimit(ScopeRef("user", task.principal.user, "day", day), limits.user_day),
-            ScopeLimit(ScopeRef("tenant", info.tenant), limits.tenant),
+            ScopeLimit(ScopeRef("tenant", info.tenant, "day", day), limits.tenant_day),
         ]
         if question.agent:
             scopes.append(ScopeLimit(ScopeRef("agent", f"{info.task}/{question.agent}"), terms.agent_limit))

@@ -30,5 +30,5 @@ class Limits(msgspec.Struct, frozen=True):
 
     session: Limit = Limit()
     user_day: Limit = Limit(None, 100 * PICO)
-    tenant: Limit = Limit()
+    tenant_day: Limit = Limit()
     approval_s: int = 3600

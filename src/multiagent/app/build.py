@@ -13,6 +13,7 @@ from multiagent.agents.ports import Ports
 from multiagent.app.ask import Ask
 from multiagent.app.faults import arm
 from multiagent.app.follow import follow
+from multiagent.app.intake import open_intake, this_host
 from multiagent.app.lifecycle import background
 from multiagent.app.models import gate_config, offline_hint
 from multiagent.app.record import Record, record
@@ -58,7 +59,13 @@ class Platform:
     async def submit(self, ask: Ask) -> str:
         """Accept a task and return its id. Raises InvalidInput, AttachmentRejected, StorageError's children."""
         created = await self._service.submit(
-            Submission(LOCAL_USER, ask.query, ask.files, task_settings(self._settings, ask, self._policy_hash))
+            Submission(
+                LOCAL_USER,
+                ask.query,
+                ask.files,
+                task_settings(self._settings, ask, self._policy_hash),
+                session_tokens=self._settings.budget.session_tokens,
+            )
         )
         return created.id
 
@@ -136,6 +143,8 @@ async def open_platform(places: Places, settings: Settings, environment: Mapping
         await gate.recover(TENANT)
         platform.resumed = await engine.recover()
         await stack.enter_async_context(background(dispatcher.run()))
+        host = this_host(config, environment, policy.bundle_hash)
+        await stack.enter_async_context(open_intake(home, storage.writer, service, clock, host))
         yield platform
 
 

@@ -1,7 +1,7 @@
 """Follows a task's events as they are stored, from any point, missing none."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from multiagent.core.events import Event, EventHeader, EventKind
@@ -10,9 +10,29 @@ from multiagent.storage.sql.base import Reader, Writer
 POLL_S: Final = 0.2
 """How often the store is looked at when the events are another process's."""
 
-_ENDS: Final = frozenset(
+WATCH_S: Final = 0.1
+"""The same, for a terminal that watches and may have to take over."""
+
+ENDS: Final = frozenset(
     {EventKind.TASK_COMPLETED, EventKind.TASK_FAILED, EventKind.TASK_CANCELLED, EventKind.TASK_QUARANTINED}
 )
+"""The kinds that end a task."""
+
+
+async def watch(reader: Reader, tenant: str, task: str, after: int, owned: Callable[[], bool]) -> AsyncIterator[Event]:
+    """Yield the events of a task that another process works on, until its last, or until nobody owns the home."""
+    while True:
+        alive = owned()
+        events = await reader.events(tenant, task, after)
+        for event in events:
+            after = event.header.seq
+            yield event
+            if event.header.kind in ENDS:
+                return
+        if not events:
+            if not alive:
+                return
+            await asyncio.sleep(WATCH_S)
 
 
 async def follow(reader: Reader, writer: Writer | None, tenant: str, task: str, after: int = 0) -> AsyncIterator[Event]:
@@ -34,7 +54,7 @@ async def follow(reader: Reader, writer: Writer | None, tenant: str, task: str, 
             for event in events:
                 after = event.header.seq
                 yield event
-                if event.header.kind in _ENDS:
+                if event.header.kind in ENDS:
                     return
             if not events:
                 await _pause(news, 5.0 if writer is not None else POLL_S)

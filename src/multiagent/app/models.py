@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from multiagent.app.snapshot import model_limit
 from multiagent.config.settings import Settings
 from multiagent.core.errors import ConfigInvalid
 from multiagent.llm.factory import GateConfig, VendorLine
@@ -33,6 +34,7 @@ def gate_config(settings: Settings, owner: str) -> GateConfig:
         cache_ttl_s=settings.cache.ttl_s,
         offline_latency_s=settings.offline.latency_s,
         offline_failure_rate=settings.offline.failure_rate,
+        model_day=model_limit(settings),
     )
 
 

@@ -24,9 +24,9 @@ def task_settings(settings: Settings, ask: Ask, policy_version: str) -> TaskSett
         model=task.model,
         limit=Limit(
             budget.task_tokens if ask.tokens is None else ask.tokens,
-            usd(budget.task_usd) if ask.pico is None else ask.pico,
+            _dollars(budget.task_usd).pico if ask.pico is None else ask.pico,
         ),
-        request_limit=Limit(None, usd(budget.request_usd)),
+        request_limit=_dollars(budget.request_usd),
         fail_fast=task.fail_fast,
         policy_version=policy_version,
         cache=settings.cache.enabled,
@@ -35,4 +35,18 @@ def task_settings(settings: Settings, ask: Ask, policy_version: str) -> TaskSett
 
 def scope_limits(settings: Settings) -> Limits:
     """Return the limits that hold beyond one task."""
-    return Limits(user_day=Limit(None, usd(settings.budget.user_day_usd)))
+    budget = settings.budget
+    return Limits(
+        session=Limit(budget.session_tokens, None),
+        user_day=_dollars(budget.user_day_usd),
+        tenant_day=_dollars(budget.tenant_day_usd),
+    )
+
+
+def model_limit(settings: Settings) -> Limit:
+    """Return the limit of each model in a UTC day."""
+    return _dollars(settings.budget.model_day_usd)
+
+
+def _dollars(text: str) -> Limit:
+    return Limit(None, usd(text) if text else None)

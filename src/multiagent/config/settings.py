@@ -35,12 +35,18 @@ class TaskLimits(_Section, frozen=True, kw_only=True):
 
 
 class BudgetSettings(_Section, frozen=True, kw_only=True):
-    """Limits in US dollars (decimal text) and tokens; the user's is for one UTC day."""
+    """Limits in US dollars (decimal text) and tokens; a user's, the tenant's and each model's are for one UTC day.
+
+    Empty text, or None, is no limit.
+    """
 
     request_usd: str = "0.10"
     task_usd: str = "1.00"
     task_tokens: int = 200_000
     user_day_usd: str = "100.00"
+    tenant_day_usd: str = ""
+    model_day_usd: str = ""
+    session_tokens: int | None = None
 
 
 class SandboxSettings(_Section, frozen=True, kw_only=True):
@@ -118,6 +124,13 @@ def check(settings: Settings) -> list[str]:
         wrong.append("sandbox.timeout_s and cache.ttl_s must be over 0")
     if not 0 <= settings.offline.failure_rate <= 1 or settings.offline.latency_s < 0:
         wrong.append("offline.failure_rate must be 0–1 and offline.latency_s not negative")
-    for amount in (settings.budget.request_usd, settings.budget.task_usd, settings.budget.user_day_usd):
-        usd(amount)
+    if settings.budget.session_tokens is not None and settings.budget.session_tokens < 1:
+        wrong.append(
+            f"budget.session_tokens must be at least 1, or null for none, not {settings.budget.session_tokens}"
+        )
+    budget = settings.budget
+    amounts = (budget.request_usd, budget.task_usd, budget.user_day_usd, budget.tenant_day_usd, budget.model_day_usd)
+    for amount in amounts:
+        if amount:
+            usd(amount)
     return wrong

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from multiagent.core.budget import Limit
 from multiagent.core.clock import Clock
 from multiagent.core.decision import Decide
 from multiagent.core.errors import ConfigInvalid
@@ -24,7 +25,8 @@ OFFLINE = "offline"
 class GateConfig(msgspec.Struct, frozen=True):
     """Plain values of configuration. ``models`` is the parsed YAML of ``source``; ``owner`` names this process.
 
-    ``offline_*`` slow down and break the built-in model: seconds a call, share of calls.
+    ``model_day`` limits each model in a UTC day. ``offline_*`` slow down and break the built-in model: seconds a call,
+    share of calls.
     """
 
     owner: str
@@ -33,6 +35,7 @@ class GateConfig(msgspec.Struct, frozen=True):
     cache_ttl_s: float = 3600.0
     offline_latency_s: float = 0.0
     offline_failure_rate: float = 0.0
+    model_day: Limit = Limit()
 
 
 class VendorLine(msgspec.Struct, frozen=True):
@@ -83,7 +86,7 @@ async def open_gate(
         servings = _servings(catalog, environment, connections) or offline_servings(
             config.offline_latency_s, config.offline_failure_rate
         )
-        settings = GateSettings(owner=config.owner, cache_ttl_s=config.cache_ttl_s)
+        settings = GateSettings(owner=config.owner, cache_ttl_s=config.cache_ttl_s, model_day=config.model_day)
         gate = ModelGate(Endpoints(servings, clock), storage, decide, clock, ids, settings)
         try:
             yield gate

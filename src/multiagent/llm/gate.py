@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from multiagent.core.budget import Limit
 from multiagent.core.clock import Clock
 from multiagent.core.decision import Decide, ModelAsk
 from multiagent.core.errors import (
@@ -54,12 +55,16 @@ class GateStorage:
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
-    """``owner`` names this process in reservations; ``tries`` of one endpoint before the next is asked."""
+    """``owner`` names this process in reservations; ``tries`` of one endpoint before the next is asked.
+
+    ``model_day`` is the limit of each model in a UTC day.
+    """
 
     owner: str
     tries: int = 3
     backoff: Backoff = field(default_factory=lambda: Backoff(base=0.2, most=10.0, jitter=0.5))
     cache_ttl_s: float = 3600.0
+    model_day: Limit = Limit()  # noqa: RUF009 — frozen
 
 
 class ModelGate:
@@ -81,7 +86,7 @@ class ModelGate:
         self._settings = settings
         self._cache = ExactCache(storage.kv, settings.cache_ttl_s)
         self._budgets = Budgets(storage.writer, storage.reader, clock, ids)
-        self._attempts = Attempts(self._budgets, storage.writer, storage.reader, clock, ids)
+        self._attempts = Attempts(self._budgets, storage.writer, storage.reader, clock, ids, settings.model_day)
         self._open: dict[tuple[str, str], asyncio.Event] = {}
 
     async def complete(self, request: ModelRequest, call: CallContext) -> Answer:

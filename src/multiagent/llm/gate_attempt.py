@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
-from multiagent.core.budget import Amount
+from multiagent.core.budget import Amount, Limit, ScopeLimit, ScopeRef, window_start
 from multiagent.core.clock import Clock
 from multiagent.core.errors import (
+    NotFound,
     StorageError,
     VendorBadResponse,
     VendorError,
@@ -27,6 +28,7 @@ from multiagent.llm.base import (
     Answer,
     AttemptStarted,
     CallContext,
+    ModelInfo,
     ModelRequest,
     StreamEnd,
     TextDelta,
@@ -37,7 +39,7 @@ from multiagent.llm.gate_endpoints import EndpointState, Serving
 from multiagent.llm.gate_estimate import estimate_usage
 from multiagent.llm.gate_job import Collected, Job
 from multiagent.storage.sql.base import Reader, Writer
-from multiagent.storage.sql.ops import Op, StoreCompletion, StoreUsage
+from multiagent.storage.sql.ops import AddSessionTokens, Op, StoreCompletion, StoreUsage
 
 LEAST_CALL_S: Final = 5.0
 """Waiting for a budget ends so long before the deadline that a lowered call can still be made."""
@@ -60,8 +62,11 @@ read_answer = msgspec.json.Decoder(Answer).decode
 class Attempts:
     """Asks endpoints; one for a gate, on one event loop."""
 
-    def __init__(self, budgets: Budgets, writer: Writer, reader: Reader, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, budgets: Budgets, writer: Writer, reader: Reader, clock: Clock, ids: Ids, model_day: Limit
+    ) -> None:
         self._budgets = budgets
+        self._model_day = model_day
         self._writer = writer
         self._reader = reader
         self._clock = clock
@@ -138,12 +143,19 @@ class Attempts:
             owner=job.owner,
             attempt=job.attempt,
             resumed=job.resumed,
+            limits=(*job.call.scopes, self._model_scope(model)),
         )
         wait_until = job.call.deadline - int(LEAST_CALL_S * 1000)
         try:
             return await self._budgets.reserve(plan, wait_until)
         finally:
             job.attempt, job.resumed = plan.attempt + 1, plan.resumed
+
+    def _model_scope(self, model: ModelInfo) -> ScopeLimit:
+        """The scope that only the gate knows: the model that is asked, today."""
+        name = f"{model.endpoint.vendor}/{model.endpoint.model}"
+        day = window_start("day", self._clock.now())
+        return ScopeLimit(ScopeRef("model", name, "day", day), self._model_day)
 
     async def _prompt_tokens(self, state: EndpointState, job: Job) -> int:
         """Return the prompt's bound: reported tokens of the longest known prefix, and the bytes of the rest."""
@@ -251,7 +263,11 @@ class Attempts:
         elif not end.estimated:
             key = (held.tenant, job.heads.whole, serving.model.endpoint.model)
             self._remember(key, end.usage.prompt)
-        ops = (book, *self.record_ops(job, answer, serving.model.endpoint.id, end.usage))
+        ops = (
+            book,
+            *self.record_ops(job, answer, serving.model.endpoint.id, end.usage),
+            *self._session_ops(job.call, end.usage),
+        )
         stored_first = (await self._commit(job.call, *ops))[1]
         return answer if stored_first else await self._standing(job, answer)
 
@@ -311,6 +327,13 @@ class Attempts:
         )
         return completion, line
 
+    def _session_ops(self, call: CallContext, usage: Usage | None) -> tuple[Op, ...]:
+        """Return what adds a call to its session, in the commit that settles it: so it is added once."""
+        if not call.session or usage is None or not usage.total:
+            return ()
+        tenant, now = call.principal.tenant, self._clock.now()
+        return (AddSessionTokens(tenant=tenant, id=call.session, tokens=usage.total, time=now),)
+
     async def _commit(self, call: CallContext, *ops: Op) -> tuple[object, ...]:
         """Commit, whatever happens to the caller: a received answer is never lost for want of a moment."""
         key = (call.principal.tenant, call.key)
@@ -330,6 +353,9 @@ class Attempts:
         while True:
             try:
                 return await self._writer.commit(*ops)
+            except NotFound:  # the session is gone; the money is booked all the same
+                ops = tuple(op for op in ops if not isinstance(op, AddSessionTokens))
+                continue
             except StorageError as error:
                 if not error.retryable or self._clock.now() >= until:
                     raise

@@ -12,6 +12,7 @@ from multiagent.core.budget import (
     Granted,
     Limit,
     Refused,
+    ScopeLimit,
     ScopeRef,
     Wait,
     fitting_output,
@@ -34,7 +35,8 @@ POLL_S: Final = 1.0
 class Plan:
     """What one call may need: prompt bound and wanted max output on a model; ``attempt`` counts its reservations.
 
-    ``resumed``: an earlier run of this key was found, and what it left open is lost.
+    ``limits`` are those of the call's own scopes and of the model's. ``resumed``: an earlier run of this key was found,
+    and what it left open is lost.
     """
 
     call: CallContext
@@ -44,10 +46,11 @@ class Plan:
     owner: str
     attempt: int
     resumed: bool
+    limits: tuple[ScopeLimit, ...]
     scopes: frozenset[ScopeRef] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.scopes = frozenset(limit.scope for limit in self.call.scopes)
+        self.scopes = frozenset(limit.scope for limit in self.limits)
 
     def need(self, output: int) -> Amount:
         """The most that the call can use with this max output."""
@@ -229,7 +232,7 @@ class Budgets:
             key=call.key,
             attempt=plan.attempt,
             task=call.task,
-            scopes=call.scopes,
+            scopes=plan.limits,
             need=plan.need(output),
             time=self._clock.now(),
             deadline=call.deadline,

@@ -72,6 +72,8 @@ async def test_a_call_counts_in_the_scopes_of_request_agent_task_user_and_tenant
     assert set(limits) == {"request", "agent", "task", "user", "tenant"}
     assert limits["agent"] == Limit(5000)
     assert limits["user"].pico == 100 * 10**12
+    windows = {one.scope.kind: one.scope.window for one in context.scopes}
+    assert (windows["task"], windows["user"], windows["tenant"]) == ("none", "day", "day")
     assert context.key == f"{info.task}/{info.key}"
     assert context.principal.agent == "t1"
 

@@ -11,8 +11,8 @@ from multiagent.app.faults import arm
 from multiagent.app.follow import follow
 from multiagent.app.models import gate_config, offline_hint
 from multiagent.app.sandbox import grant, limits
-from multiagent.app.snapshot import scope_limits, task_settings
-from multiagent.config.settings import SandboxSettings, Settings, TaskLimits
+from multiagent.app.snapshot import model_limit, scope_limits, task_settings
+from multiagent.config.settings import BudgetSettings, SandboxSettings, Settings, TaskLimits
 from multiagent.core.budget import Limit
 from multiagent.core.errors import ConfigInvalid, InvalidInput
 from multiagent.core.events import Event, EventHeader, EventKind
@@ -28,6 +28,21 @@ def test_what_the_caller_asks_for_wins_over_configuration() -> None:
     asked = task_settings(settings, Ask("q", (), 500, 7, "large", 2), "p1")
     assert (asked.tier, asked.max_agents, asked.limit) == ("large", 2, Limit(500, 7))
     assert scope_limits(settings).user_day == Limit(None, 100 * PICO)
+
+
+def test_every_scope_has_its_configured_limit_and_empty_is_none() -> None:
+    """Dollars a day for user, tenant and each model; tokens for a session, whole."""
+    none = Settings()
+    assert (scope_limits(none).tenant_day, scope_limits(none).session, model_limit(none)) == (Limit(), Limit(), Limit())
+    budget = BudgetSettings(
+        request_usd="", task_usd="", user_day_usd="", tenant_day_usd="5", model_day_usd="2.50", session_tokens=900
+    )
+    some = Settings(budget=budget)
+    assert (scope_limits(some).tenant_day, scope_limits(some).user_day) == (Limit(None, 5 * PICO), Limit())
+    assert (scope_limits(some).session, model_limit(some)) == (Limit(900), Limit(None, 5 * PICO // 2))
+    assert gate_config(some, "me").model_day == model_limit(some)
+    task = task_settings(some, Ask("q"), "")
+    assert (task.limit, task.request_limit) == (Limit(200_000), Limit())
 
 
 def test_a_fault_point_counts_its_passes(monkeypatch: pytest.MonkeyPatch) -> None:
