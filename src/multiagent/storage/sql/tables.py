@@ -127,7 +127,7 @@ USAGE = _table(
     _text("model"), _text("user_id"), _text("session_id"), _text("key"), _text("end_user"), _text("tags"),
     _text("request_id"), _int("prompt"), _int("completion"), _int("cached"), _int("written"), _int("reasoning"),
     _int("cost_pico"), _int("saved_pico"), _text("head_hash"), _int("estimated"), _int("time"),
-    _index("usage_head", "tenant_id", "head_hash", "model", where="head_hash <> ''"),
+    _index("usage_head", "tenant_id", "head_hash", "model", where="head_hash <> '' AND estimated = 0"),
 )  # fmt: skip
 INTENTS = _table(
     "intents", _key("task", "step"), _text("tool"), _text("args_hash"), _blob("outcome"), _int("time"),

@@ -28,6 +28,7 @@ _BY_KEY: Final = "SELECT id FROM reservations WHERE tenant_id = ? AND key = ? AN
 _BY_ID: Final = "SELECT state, need_tokens, need_pico FROM reservations WHERE tenant_id = ? AND id = ?"
 _SCOPES_OF: Final = """SELECT kind, id, "window", window_start FROM reservation_scopes
  WHERE tenant_id = ? AND reservation = ? ORDER BY kind, id, "window", window_start"""
+_HELD: Final = "SELECT id, need_tokens, need_pico FROM reservations"
 _SETTLE: Final = """UPDATE reservations SET state = 'settled', billed_tokens = ?, billed_pico = ?, overrun = ?,
  vendor_request = ?, settled_at = ? WHERE tenant_id = ? AND id = ?"""
 _LOSE: Final = (
@@ -106,7 +107,8 @@ def lose(scribe: Scribe, op: Lose) -> bool:
 
 def lose_open(scribe: Scribe, op: LoseOpen) -> int:
     """See ``LoseOpen``."""
-    sql = "SELECT id, need_tokens, need_pico FROM reservations WHERE state = 'held' AND tenant_id = ?"
+    index = "reservations_key" if op.key else "reservations_held"
+    sql = f"{_HELD} INDEXED BY {index} WHERE state = 'held' AND tenant_id = ?"
     values: list[Value] = [op.tenant]
     if op.key:
         sql += " AND key = ?"

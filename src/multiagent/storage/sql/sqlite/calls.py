@@ -35,10 +35,11 @@ _APPROVAL: Final = """INSERT INTO approvals
  VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?) ON CONFLICT (tenant_id, id) DO NOTHING"""
 _DECIDE: Final = """UPDATE approvals SET state = ?, decided_by = ?, decided_at = ?, reason = ?
  WHERE tenant_id = ? AND id = ? AND state = 'pending'"""
-_CONSUMED: Final = """SELECT 1 FROM approvals WHERE tenant_id = ? AND task = ? AND args_hash = ?
- AND state = 'consumed' AND consumed_by = ?"""
+_CONSUMED: Final = """SELECT 1 FROM approvals INDEXED BY approvals_task
+ WHERE tenant_id = ? AND task = ? AND args_hash = ? AND state = 'consumed' AND consumed_by = ?"""
 _CONSUME: Final = """UPDATE approvals SET state = 'consumed', consumed_by = ?, consumed_at = ?
- WHERE tenant_id = ? AND id = (SELECT id FROM approvals WHERE tenant_id = ? AND task = ? AND args_hash = ?
+ WHERE tenant_id = ? AND id = (SELECT id FROM approvals INDEXED BY approvals_task
+ WHERE tenant_id = ? AND task = ? AND args_hash = ?
  AND state = 'approved' AND expires > ? ORDER BY id LIMIT 1)"""
 _TENANT: Final = """INSERT INTO tenants (tenant_id, name, created_at) VALUES (?, ?, ?)
  ON CONFLICT (tenant_id) DO NOTHING"""

@@ -70,13 +70,13 @@ _CHAIN: Final = """WITH RECURSIVE chain(depth, hash, parent, body, ref) AS (
 _SCOPE: Final = """SELECT limit_tokens, limit_pico, used_tokens, used_pico, held_tokens, held_pico, closed
  FROM budget_scopes
  WHERE tenant_id = ? AND kind = ? AND id = ? AND "window" = ? AND window_start = ?"""
-_HEAD: Final = """SELECT prompt, completion, cached, written, reasoning FROM usage
+_HEAD: Final = """SELECT prompt, completion, cached, written, reasoning FROM usage INDEXED BY usage_head
  WHERE tenant_id = ? AND head_hash = ? AND head_hash <> '' AND model = ? AND estimated = 0 ORDER BY id DESC LIMIT 1"""
 _BILL: Final = """SELECT coalesce(sum(prompt), 0), coalesce(sum(completion), 0), coalesce(sum(cached), 0),
  coalesce(sum(written), 0), coalesce(sum(reasoning), 0), coalesce(sum(cost_pico), 0), coalesce(sum(saved_pico), 0),
  count(*) FROM usage WHERE tenant_id = ? AND task = ?"""
 _LOST: Final = """SELECT coalesce(sum(need_tokens), 0), coalesce(sum(need_pico), 0) FROM reservations
- WHERE tenant_id = ? AND task = ? AND state = 'lost'"""
+ INDEXED BY reservations_lost WHERE tenant_id = ? AND task = ? AND state = 'lost'"""
 _APPROVAL: Final = """SELECT id, task, step, tool, args_hash, arguments, state, requested_at, expires, decided_by,
  decided_at, reason, consumed_by FROM approvals"""
 _TOOLS: Final = """SELECT coalesce(sum(tool_calls_count), 0) FROM agent_executions
@@ -110,7 +110,8 @@ class SqliteReader:
         self, tenant: str, *, status: TaskStatus | None = None, before: str = "", limit: int = 50
     ) -> tuple[TaskRow, ...]:
         """See ``Reader.tasks``."""
-        sql, values = f"{_TASK} WHERE tenant_id = ?", [tenant]
+        index = "" if status is None else " INDEXED BY tasks_status"
+        sql, values = f"{_TASK}{index} WHERE tenant_id = ?", [tenant]
         if status is not None:
             sql += " AND status = ?"
             values.append(status)

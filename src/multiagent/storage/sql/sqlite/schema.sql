@@ -319,7 +319,7 @@ CREATE TABLE usage (
 	PRIMARY KEY (tenant_id, task, id)
 )
  WITHOUT ROWID;
-CREATE INDEX usage_head ON usage (tenant_id, head_hash, model) WHERE head_hash <> '';
+CREATE INDEX usage_head ON usage (tenant_id, head_hash, model) WHERE head_hash <> '' AND estimated = 0;
 CREATE TABLE users (
 	tenant_id TEXT NOT NULL,
 	id TEXT NOT NULL,
