@@ -229,7 +229,8 @@ class SqliteReader:
         where = (
             " AND state = 'pending' ORDER BY requested_at, id" if pending else " ORDER BY requested_at DESC, id DESC"
         )
-        rows = await self._rows(f"{_APPROVAL} WHERE tenant_id = ?{where} LIMIT ?", (tenant, limit))
+        index = " INDEXED BY approvals_pending" if pending else ""
+        rows = await self._rows(f"{_APPROVAL}{index} WHERE tenant_id = ?{where} LIMIT ?", (tenant, limit))
         return tuple(map(_approval, rows if pending else reversed(rows)))
 
     async def approval(self, tenant: str, approval: str) -> ApprovalRow | None:
