@@ -185,7 +185,7 @@ class Words:
         return lines + ([self.say("no outliers", names=self.names(clean))] if clean else [])
 
     def _trend(self, found: object, want: Want, query: str) -> list[str]:
-        asked = re.search(r"slope|rate|how (?:fast|much)|斜率|速度|多快", query, re.IGNORECASE)
+        asked = re.search(r"slope|\brate\b|how (?:fast|much)|斜率|速度|多快", query, re.IGNORECASE)
         lines: list[str] = []
         flat: dict[str, list[str]] = {}
         for one in sorted(records(found), key=lambda one: -float(str(one["strength"]))):
