@@ -25,6 +25,10 @@ REPEATED: Final = (
 )
 TOO_MANY: Final = "Only {most} calls are made for one message; ask again for the others if you still need them."
 DENIED: Final = "This call was not allowed: {reasons}. Go on without it."
+EFFECT_UNKNOWN: Final = (
+    "{tool} was interrupted (step {key}), and whether it took effect is not known; it was not run again. Look where "
+    "it acts: if nothing happened there, ask for it in a new task; if it happened, all that is missing is its answer."
+)
 INVALID: Final = "This call was not understood: {reasons}. Correct it, or go on without it."
 
 

@@ -1,6 +1,7 @@
 """One agent's loop: workflow code that does what the state machine says, through ``Context`` alone."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Final, Protocol
 
 import msgspec
 
@@ -12,6 +13,7 @@ from multiagent.agents.calls import (
     RUN,
     THINK,
     AgentResult,
+    AgentStatus,
     AskInput,
     Brief,
     CheckInput,
@@ -31,6 +33,12 @@ from multiagent.core.events import EventKind
 from multiagent.core.facts import AgentEnded, AgentStarted, AgentState
 from multiagent.core.usage import Bill
 from multiagent.engines.base import Context
+
+ENDINGS: Final[Mapping[AgentStatus, EventKind]] = {
+    "completed": EventKind.AGENT_COMPLETED,
+    "failed": EventKind.AGENT_FAILED,
+    "cancelled": EventKind.AGENT_CANCELLED,
+}
 
 SHOWN = ("thinking", "acting", "waiting_approval")
 """The phases that are worth an event; the others last no time, and an agent that has started is thinking."""
@@ -61,13 +69,8 @@ class Purse(Protocol):
         ...
 
 
-async def run_agent(ctx: Context, brief: Brief, purse: Purse) -> AgentResult:
-    """Run one agent task to its end. Its own failures are a result; only cancellation is thrown."""
-    return await Agent(ctx, brief, purse).run()
-
-
 class Agent:
-    """The state of one loop: an object of one workflow run, rebuilt by replay."""
+    """One agent task, from its brief to its result: an object of one workflow run, rebuilt by replay."""
 
     def __init__(self, ctx: Context, brief: Brief, purse: Purse) -> None:
         self._ctx = ctx
@@ -87,7 +90,7 @@ class Agent:
         self._started = ctx.now()
 
     async def run(self) -> AgentResult:
-        """See ``run_agent``."""
+        """Run to the end. Its own failures are a result; only cancellation is thrown, and then ``stopped`` is one."""
         terms = self._purse.terms()
         limit = terms.agent_limit
         title = self._brief.opening.title
@@ -185,12 +188,15 @@ class Agent:
     async def _run(self, intent: fsm.Run) -> fsm.Happening:
         given = RunInput(self._brief.seat, self._answer, intent.position, self._head, self._checked)
         self._bill += Bill(tool_calls=1)
+        key = self._key(intent.position, "run")
         try:
-            output = await self._ctx.step(RUN, given, self._key(intent.position, "run"))
+            output = await self._ctx.step(RUN, given, key)
         except StepFailed as error:
+            call = self._state.calls[intent.position]
+            if error.code == "EFFECT_UNKNOWN":
+                return fsm.Broke(error.code, fsm.EFFECT_UNKNOWN.format(tool=call.name, key=key))
             if error.code != "POLICY_DENIED":
                 raise
-            call = self._state.calls[intent.position]
             self._notes.append(Note(call.id, call.name, fsm.DENIED.format(reasons=error.message)))
             return fsm.Observed()
         self._head = output.head
@@ -217,14 +223,20 @@ class Agent:
     def _key(self, position: int, what: str) -> str:
         return f"a/{self._name}/act/{self._state.turn}/{position}/{what}"
 
+    def stopped(self) -> AgentResult:
+        """Return how far a cancelled agent came, and what it used."""
+        return self._close("cancelled", fsm.Fail("CANCELLED", "it was cancelled at its work"))
+
     def _end(self, intent: fsm.Finish | fsm.Fail | fsm.Halt) -> AgentResult:
+        return self._close("completed" if isinstance(intent, fsm.Finish) else "failed", intent)
+
+    def _close(self, status: AgentStatus, intent: fsm.Finish | fsm.Fail | fsm.Halt) -> AgentResult:
         failed = intent if isinstance(intent, fsm.Fail) else fsm.Fail("", "")
-        done = isinstance(intent, fsm.Finish)
         result = AgentResult(
             self._name,
             self._brief.opening.title,
-            "completed" if done else "failed",
-            self._answer if done else "",
+            status,
+            self._answer if status == "completed" else "",
             tuple(self._sources),
             self._bill,
             tuple(self._models),
@@ -236,7 +248,7 @@ class Agent:
             failed.code,
             failed.message,
         )
-        kind = EventKind.AGENT_COMPLETED if done else EventKind.AGENT_FAILED
+        kind = ENDINGS[status]
         self._ctx.emit(kind, ended(result))
         return result
 

@@ -223,6 +223,7 @@ _FOLDS: Final[dict[EventKind, Callable[[View, Event], str]]] = {
     EventKind.AGENT_STATE: _agent_state,
     EventKind.AGENT_COMPLETED: _agent_ended,
     EventKind.AGENT_FAILED: _agent_ended,
+    EventKind.AGENT_CANCELLED: _agent_ended,
     EventKind.AGENT_SKIPPED: _agent_skipped,
     EventKind.BUDGET_ALERT: _alert,
     EventKind.BUDGET_LOWERED: _lowered,

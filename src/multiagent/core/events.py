@@ -29,6 +29,7 @@ class EventKind(enum.StrEnum):
     AGENT_COMPLETED = "agent.completed"
     AGENT_FAILED = "agent.failed"
     AGENT_SKIPPED = "agent.skipped"
+    AGENT_CANCELLED = "agent.cancelled"
     STEP_STARTED = "step.started"
     STEP_COMPLETED = "step.completed"
     STEP_FAILED = "step.failed"

@@ -79,7 +79,7 @@ class AgentState(msgspec.Struct, frozen=True):
 
 
 class AgentEnded(msgspec.Struct, frozen=True):
-    """agent.completed, agent.failed: ``code`` and ``message`` are empty for a completed one."""
+    """agent.completed, agent.failed, agent.cancelled: ``code`` and ``message`` are empty for a completed one."""
 
     agent: str
     title: str

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from multiagent.agents.calls import AgentResult, Brief, Finding, Opening, Seat
-from multiagent.agents.loop import run_agent
+from multiagent.agents.loop import Agent
 from multiagent.core.errors import Cancelled, StepFailed
 from multiagent.core.events import EventKind
 from multiagent.core.facts import (
@@ -150,9 +150,14 @@ class TaskRun:
             settings.max_turns,
             settings.max_repeats,
         )
-        result = await run_agent(self._ctx, brief, purse)
-        self._treasury.close(node.id)
-        self._agents[node.id] = result
+        agent = Agent(self._ctx, brief, purse)
+        try:
+            result = self._agents[node.id] = await agent.run()
+        except Cancelled:
+            self._agents[node.id] = agent.stopped()
+            raise
+        finally:
+            self._treasury.close(node.id)
         return result
 
     def _skip(self, node: Node, reason: str) -> AgentResult:

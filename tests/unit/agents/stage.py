@@ -23,7 +23,7 @@ from multiagent.orchestrator.uploads import Uploads
 from multiagent.storage.factory import Storage, open_storage
 from multiagent.testing.clock import ManualClock
 from multiagent.testing.ids import CountedIds
-from multiagent.tools.base import ToolContext, ToolOutput
+from multiagent.tools.base import Tool, ToolContext, ToolOutput
 from multiagent.tools.registry import Registry
 from multiagent.tools.runner import ToolRunner
 
@@ -115,7 +115,7 @@ class Stage:
 
 @asynccontextmanager
 async def open_stage(
-    home: Path, reply: Callable[[ModelRequest], Answer] = lambda _: answer("done")
+    home: Path, reply: Callable[[ModelRequest], Answer] = lambda _: answer("done"), tools: tuple[Tool, ...] = ()
 ) -> AsyncIterator[Stage]:
     """Everything under one folder. ``decisions`` are policy's next ones; where there are none, it allows."""
     clock = ManualClock()
@@ -129,7 +129,7 @@ async def open_stage(
     home.mkdir(exist_ok=True)
     async with open_storage(home, clock=clock, ids=CountedIds(), synchronous="NORMAL") as storage:
         gate, echo = ScriptedGate(reply), Echo()
-        runner = ToolRunner(Registry([echo, Send()]), decide, storage.writer, clock)
+        runner = ToolRunner(Registry([echo, Send(), *tools]), decide, storage.writer, clock)
         ports = Ports(storage.writer, storage.reader, storage.objects, gate, runner, clock)
         service = Service(storage.writer, Uploads(storage.objects), clock, CountedIds(start=10**6))
         yield Stage(storage, gate, Asker(ports, Limits()), clock, service, echo, decisions, asks)

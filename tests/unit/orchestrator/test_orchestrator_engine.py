@@ -1,95 +1,24 @@
 """Whole tasks on the embedded engine: real storage, real steps, a scripted model."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from multiagent.agents import steps as agent_steps
 from multiagent.agents.calls import Word
 from multiagent.core.decision import Decision as Verdict
 from multiagent.core.errors import BudgetExceeded, VendorRejected
-from multiagent.core.events import Event, EventKind
-from multiagent.core.facts import ApprovalAsked
+from multiagent.core.events import EventKind
+from multiagent.core.facts import AgentEnded, ApprovalAsked
 from multiagent.core.task import TaskResult
-from multiagent.engines.factory import EngineParts
+from multiagent.core.usage import Usage
 from multiagent.llm.base import Answer, ModelRequest
-from multiagent.orchestrator import steps as task_steps
 from multiagent.orchestrator.approvals import Approvals, Decision
-from multiagent.orchestrator.dispatcher import Dispatcher
 from multiagent.orchestrator.workflows import TASK
-from multiagent.storage.sql.base import TaskRow
-from multiagent.testing.ids import CountedIds
-from multiagent.testing.replayed import RecordedEngine, Register, recorded_engine
-from tests.unit.agents.stage import USER, Stage, answer, call, open_stage
-
-QUERY = "Compare the regions, then analyse the trend, find outliers and write a report."
-PLAN = json.dumps(
-    {
-        "reason": "two parts and their sum",
-        "tasks": [
-            {"id": "north", "title": "North", "instruction": "look north", "tools": ["echo"]},
-            {"id": "south", "title": "South", "instruction": "look south", "tools": ["echo"]},
-            {"id": "both", "title": "Both", "instruction": "add up", "depends_on": ["north", "south"]},
-        ],
-    }
-)
-
-
-def good(request: ModelRequest) -> Answer:
-    """A plan; each agent with tools calls one once; texts that name what they are."""
-    if request.purpose == "decompose":
-        return answer(PLAN)
-    if request.purpose == "turn" and request.tools and not any(one.role == "tool" for one in request.messages):
-        return answer(call(request.tools[0].name, '{"n": 1}'), finish="tool_calls")
-    return answer(f"the {request.purpose} answer")
-
-
-class House:
-    """A stage with an engine on it."""
-
-    def __init__(self, stage: Stage, engine: RecordedEngine) -> None:
-        self.stage = stage
-        self.engine = engine
-        self.dispatcher = Dispatcher(stage.storage.writer, stage.storage.reader, engine, stage.clock)
-
-    async def begin(self, query: str = QUERY, *files: Path) -> str:
-        task = await self.stage.submit(query, *files)
-        await self.dispatcher.deliver()
-        return task
-
-    async def row(self, task: str) -> TaskRow:
-        row = await self.stage.storage.reader.task("local", task)
-        assert row is not None
-        return row
-
-    async def events(self, task: str) -> list[Event]:
-        return list(await self.stage.storage.reader.events("local", task))
-
-    async def until(self, task: str, kind: EventKind) -> Event:
-        """Wait for the first event of a kind."""
-        async with asyncio.timeout(30):
-            while True:
-                found = [event for event in await self.events(task) if event.header.kind is kind]
-                if found:
-                    return found[0]
-                await asyncio.sleep(0)
-
-
-@asynccontextmanager
-async def open_house(
-    folder: Path, register: Register, reply: Callable[[ModelRequest], Answer] = good
-) -> AsyncIterator[House]:
-    async with open_stage(folder, reply) as stage:
-        storage = stage.storage
-        parts = EngineParts(storage.writer, storage.reader, storage.objects, stage.clock, CountedIds(start=10**9))
-        steps = (*agent_steps.steps(stage.asker), *task_steps.steps(stage.asker))
-        async with recorded_engine(register, folder, parts, (TASK,), steps) as engine:
-            yield House(stage, engine)
+from multiagent.testing.replayed import Register
+from tests.unit.agents.stage import USER, answer, call
+from tests.unit.orchestrator.task_house import PLAN, QUERY, good, open_house
 
 
 async def test_a_task_runs_from_query_to_answer_and_replays(tmp_path: Path, register: Register) -> None:
@@ -160,6 +89,32 @@ async def test_a_cancelled_task_ends_cancelled_with_its_last_event(tmp_path: Pat
         assert ended.status == "cancelled"
         assert (await house.events(task))[-1].header.kind is EventKind.TASK_CANCELLED
         assert (await house.row(task)).status == "cancelled"
+
+
+async def test_an_agent_at_work_when_its_task_is_cancelled_has_its_row_and_its_bill_so_far(
+    tmp_path: Path, register: Register
+) -> None:
+    thinking_again = asyncio.Event()
+    async with open_house(tmp_path, register) as house:
+
+        def holding(request: ModelRequest) -> Answer:
+            if any(one.role == "tool" for one in request.messages):
+                house.stage.gate.hold = asyncio.Event()
+                thinking_again.set()
+            return good(request)
+
+        house.stage.gate.reply = holding
+        task = await house.begin("2 + 2")
+        await house.until(task, EventKind.TOOL_COMPLETED)
+        await asyncio.wait_for(thinking_again.wait(), 30)
+        await house.stage.service.cancel(USER, task, "enough")
+        await house.dispatcher.deliver()
+        assert (await house.engine.result("local", task)).status == "cancelled"
+        (agent,) = await house.stage.storage.reader.agents("local", task)
+        assert (agent.status, agent.usage, agent.cost_pico) == ("cancelled", Usage(10, 5), 1000)
+        assert (agent.tool_calls, agent.result) == (1, "it was cancelled at its work")
+        ended = await house.until(task, EventKind.AGENT_CANCELLED)
+        assert msgspec.json.decode(ended.payload, type=AgentEnded).tokens == 15
 
 
 @pytest.mark.requirement("S.reliability.durable")

@@ -205,6 +205,7 @@ def test_a_cancelled_task_writes_what_there_is_and_says_so() -> None:
     run.go()
     assert run.failure.code == "CANCELLED"
     assert run.finish.status == "cancelled"
+    assert [(one.agent, one.status) for one in run.finish.agents] == [("t1", "completed"), ("t2", "cancelled")]
     assert run.kinds[-1] is EventKind.TASK_CANCELLED
     assert run.replayed()
 
