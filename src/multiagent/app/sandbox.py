@@ -11,6 +11,7 @@ from multiagent.sandbox.build import Progress, build
 from multiagent.sandbox.factory import is_built, open_sandbox
 
 KIB: Final = 1 << 10
+LONGEST_S: Final = 3600
 
 
 def build_runtime(cache: Path, progress: Progress, *, force: bool) -> Artifact:
@@ -37,8 +38,8 @@ async def run_program(
     code: str, grants: tuple[str, ...], timeout_s: float | None, settings: SandboxSettings, cache: Path
 ) -> RunResult:
     """Run one Python program; ``grants`` are ``DIR`` or ``DIR:rw``. Raises InvalidInput and SandboxError's children."""
-    if timeout_s is not None and timeout_s <= 0:
-        raise InvalidInput("a timeout must be over 0 seconds")
+    if timeout_s is not None and not 0 < timeout_s <= LONGEST_S:
+        raise InvalidInput(f"a timeout must be over 0 and at most {LONGEST_S:,} seconds")
     request = RunRequest(code=code, grants=tuple(grant(text) for text in grants), limits=limits(settings, timeout_s))
     async with open_sandbox(cache, size=1) as sandbox:
         return await sandbox.run(request)
@@ -47,6 +48,8 @@ async def run_program(
 def grant(text: str) -> Grant:
     """Parse ``DIR`` (read-only) or ``DIR:rw``; the guest sees the folder under its own absolute path."""
     writable = text.endswith(":rw")
+    if not text.removesuffix(":rw").removesuffix(":ro"):
+        raise InvalidInput("a grant names a folder; this one is empty")
     path = Path(text.removesuffix(":rw").removesuffix(":ro")).expanduser()
     if not path.is_dir():
         raise InvalidInput(f"{path} is not a folder; a grant names a folder that exists")

@@ -18,6 +18,7 @@ def crash_file(text: str) -> str:
     try:
         path = Path(places(os.environ).home) / "crash.log"
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
         with path.open("a", encoding="utf-8") as file:
             file.write(text + "\n")
     except OSError:

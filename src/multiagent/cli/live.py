@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from multiagent.cli import output
+from multiagent.cli.output import plain
 from multiagent.cli.view import AgentView, View, apply
 from multiagent.core.events import Event
 from multiagent.core.money import show_usd
@@ -59,16 +60,21 @@ class LiveView:
 
     def _draw(self) -> "Table":
         from rich.table import Table
+        from rich.text import Text
 
         now = time.time_ns() // 1_000_000
         view = self.view
         head = f"{view.task}  {view.status}  {view.mode}".rstrip()
-        table = Table(title=head, title_justify="left", box=None, padding=(0, 1), show_edge=False)
-        for column in ("", "agent", "after", "state", "tokens", "cost", "time"):
-            table.add_column(column, justify="right" if column in {"tokens", "cost", "time"} else "left", no_wrap=True)
+        table = Table(title=head, title_justify="left", box=None, padding=(0, 1, 0, 0), expand=True)
+        table.add_column("", width=1)
+        table.add_column("agent", no_wrap=True, ratio=1, overflow="ellipsis")
+        for column, narrowest in (("after", 5), ("state", 9)):
+            table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=narrowest, max_width=18)
+        for column in ("tokens", "cost", "time"):
+            table.add_column(column, justify="right", no_wrap=True, min_width=7)
         for agent in view.agents.values():
             mark, style = _MARKS.get(agent.state, ("·", ""))
-            table.add_row(mark, *_cells(agent, now), style=style)
+            table.add_row(mark, *map(Text, _cells(agent, now)), style=style)
         total = (view.ended or now) - view.started if view.started else 0
         table.add_row("", "", "", "", f"{view.tokens:,}", show_usd(view.cost_pico), f"{total / 1000:.1f}s")
         return table
@@ -76,9 +82,8 @@ class LiveView:
 
 def _cells(agent: AgentView, now: int) -> tuple[str, ...]:
     state = f"{agent.state} {agent.doing}".strip()
-    title = agent.title if len(agent.title) <= 48 else agent.title[:47] + "…"
     return (
-        f"{agent.id} {title}",
+        plain(f"{agent.id} {agent.title}"),
         ", ".join(agent.depends_on),
         state,
         f"{agent.tokens:,}",

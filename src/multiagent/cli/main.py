@@ -4,8 +4,6 @@ Commands are thin: each opens what it needs, does one thing and prints. This is 
 exit codes and where an unexpected error is caught.
 """
 
-import os
-import signal
 import sys
 import traceback
 from importlib.metadata import version
@@ -13,8 +11,8 @@ from importlib.metadata import version
 import typer
 import typer.exceptions
 
-from multiagent.cli import doctor, exits, output, run, sandbox, tasks
-from multiagent.core.errors import PlatformError
+from multiagent.cli import doctor, exits, output, replay, run, sandbox, tasks
+from multiagent.core.errors import InvalidInput, PlatformError
 
 app = typer.Typer(
     name="multiagent",
@@ -27,6 +25,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.add_typer(tasks.app, name="tasks")
+app.command("replay")(replay.replay)
 app.add_typer(sandbox.app, name="sandbox")
 app.command("doctor")(doctor.doctor)
 
@@ -49,24 +48,26 @@ def outcome(arguments: list[str]) -> int:
     except typer.Exit as leave:
         return leave.exit_code
     except typer.exceptions.TyperException as error:
-        return _usage(error.format_message())
+        return _usage(error.format_message(), json="--json" in arguments)
     except PlatformError as error:
         output.trouble(error, json="--json" in arguments)
         return exits.of_error(error)
     except (KeyboardInterrupt, typer.Abort):
         return exits.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone: say nothing, and let nothing be flushed at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+    except output.OutputLostError as lost:
+        if lost.reason:
+            output.say(f"error OUTPUT_LOST: {lost.reason}")
+        return lost.exit_code
     except Exception as error:  # noqa: BLE001 — the top loop: no traceback for the user, all of it in a file
         return _unexpected(error)
     return result if isinstance(result, int) else exits.OK
 
 
-def _usage(message: str) -> int:
+def _usage(message: str, *, json: bool) -> int:
     if message.startswith("Usage:"):
         output.say(message)
+    elif json:
+        output.trouble(InvalidInput(f"{message} (see multiagent --help)"), json=True)
     else:
         output.say(f"error INVALID_INPUT: {message}\nsee multiagent --help")
     return exits.USAGE

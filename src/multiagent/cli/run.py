@@ -14,6 +14,8 @@ from multiagent.core.money import usd
 from multiagent.core.tier import tier as tier_of
 
 _LARGEST_QUERY = 1 << 20
+_MOST_TOKENS = 10**12
+_MOST_AGENTS = 100
 
 
 def run(
@@ -34,10 +36,8 @@ def run(
     from multiagent.app.ask import Ask
     from multiagent.cli.session import ask
 
-    if budget_tokens is not None and budget_tokens < 1:
-        raise InvalidInput(f"--budget-tokens must be at least 1, not {budget_tokens}")
-    if max_agents is not None and max_agents < 1:
-        raise InvalidInput(f"--max-agents must be at least 1, not {max_agents}")
+    _within("--budget-tokens", budget_tokens, _MOST_TOKENS)
+    _within("--max-agents", max_agents, _MOST_AGENTS)
     wanted = Ask(
         query=_query(query),
         files=tuple(Path(file) for file in attach or ()),
@@ -48,6 +48,11 @@ def run(
     )
     places, settings = here()
     return asyncio.run(ask(places, settings, wanted, output.Manner(json=json, quiet=quiet)))
+
+
+def _within(option: str, value: int | None, most: int) -> None:
+    if value is not None and not 1 <= value <= most:
+        raise InvalidInput(f"{option} must be at least 1 and at most {most:,}, not {value}")
 
 
 def _query(text: str) -> str:

@@ -54,8 +54,8 @@ def run(
     if json:
         output.as_json(result)
     else:
-        sys.stdout.write(result.stdout)
-        sys.stderr.write(result.stderr)
+        output.verbatim(result.stdout)
+        output.error_text(result.stderr)
         if result.error is None and result.value not in {"", "null"}:
             output.answer(result.value)
         if result.error is not None:

@@ -1,5 +1,6 @@
 """Every setting there is, typed, with its default. ``configs/multiagent.yaml`` shows the same with comments."""
 
+import math
 from typing import Literal
 
 import msgspec
@@ -120,9 +121,9 @@ def check(settings: Settings) -> list[str]:
         "attachments.max_count": settings.attachments.max_count,
     }
     wrong.extend(f"{name} must be at least 1, not {value}" for name, value in at_least_one.items() if value < 1)
-    if settings.sandbox.timeout_s <= 0 or settings.cache.ttl_s <= 0:
-        wrong.append("sandbox.timeout_s and cache.ttl_s must be over 0")
-    if not 0 <= settings.offline.failure_rate <= 1 or settings.offline.latency_s < 0:
+    if not 0 < settings.sandbox.timeout_s <= 3600 or not 0 < settings.cache.ttl_s < math.inf:
+        wrong.append("sandbox.timeout_s must be over 0 and at most 3600, cache.ttl_s over 0")
+    if not 0 <= settings.offline.failure_rate <= 1 or not 0 <= settings.offline.latency_s < math.inf:
         wrong.append("offline.failure_rate must be 0–1 and offline.latency_s not negative")
     if settings.budget.session_tokens is not None and settings.budget.session_tokens < 1:
         wrong.append(

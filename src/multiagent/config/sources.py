@@ -49,8 +49,13 @@ def load(home: Path, environment: Mapping[str, str]) -> Settings:
 
 
 def _from_file(path: Path) -> dict[str, object]:
-    if not path.exists():
-        return {}
+    try:
+        if not path.exists():
+            return {}
+    except OSError as error:
+        raise ConfigInvalid(
+            f"{path.parent} cannot be the home: {error.strerror}; set MULTIAGENT_HOME to another"
+        ) from None
     import yaml
 
     try:

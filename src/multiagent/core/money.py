@@ -18,15 +18,21 @@ def usd(text: str | int | Decimal) -> int:
     Raises InvalidInput where the text is no amount, is negative, or is over ``LARGEST``.
     """
     try:
-        amount = Decimal(text)
+        amount = Decimal(text) if _is_plain(text) else Decimal("NaN")
     except InvalidOperation:
-        raise InvalidInput(f"{text!r} is not an amount in US dollars; write it like 0.25") from None
+        amount = Decimal("NaN")
+    if amount.is_nan():
+        raise InvalidInput(f"{text!r} is not an amount in US dollars; write it like 0.25")
     if not amount.is_finite() or amount < 0:
         raise InvalidInput(f"an amount must be zero or more dollars, not {text}")
     pico = int((amount * PICO).to_integral_value(ROUND_CEILING))
     if pico > LARGEST:
         raise InvalidInput(f"{text} dollars is more than can be booked")
     return pico
+
+
+def _is_plain(text: str | int | Decimal) -> bool:
+    return not isinstance(text, str) or (text.isascii() and "_" not in text)
 
 
 def show_usd(pico: int, *, places: int = 6) -> str:

@@ -63,8 +63,12 @@ def _lock(descriptor: int) -> bool:
 
 
 def _pid(descriptor: int) -> int:
-    text = os.pread(descriptor, 32, 0).strip()
-    return int(text) if text.isdigit() else 0
+    for pause in _PAUSES:  # the owner may have locked and not yet written
+        text = os.pread(descriptor, 32, 0).strip()
+        if text.isdigit():
+            return int(text)
+        time.sleep(pause)
+    return 0
 
 
 def _owned(home: Path, descriptor: int) -> EngineOwned:
