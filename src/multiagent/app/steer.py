@@ -5,7 +5,7 @@ A command counts once it is in the inbox. The owner takes it within 200 ms; wher
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +13,14 @@ import msgspec
 
 from multiagent.app.ask import Ask
 from multiagent.app.build import LOCAL_USER, TENANT
+from multiagent.app.follow import watch
 from multiagent.app.intake import present_vendors
 from multiagent.app.models import gate_config
 from multiagent.app.snapshot import task_settings
 from multiagent.app.system import SystemClock, SystemIds
 from multiagent.config.settings import Places, Settings
 from multiagent.core.errors import InvalidInput, NotFound, PlatformError
+from multiagent.core.events import Event
 from multiagent.engines.factory import owner_of
 from multiagent.orchestrator.handover import Handover
 from multiagent.orchestrator.service import checked_query
@@ -30,7 +32,8 @@ POLL_S: Final = 0.02
 TAKEN_S: Final = 15.0
 """How long a terminal waits for a living owner to take and deliver its command before it says that it still waits."""
 
-_FINISHED: Final = ("completed", "failed", "cancelled", "quarantined")
+FINISHED: Final = ("completed", "failed", "cancelled", "quarantined")
+"""How tasks end."""
 
 
 class Steered(msgspec.Struct, frozen=True):
@@ -106,6 +109,19 @@ async def taken(home: Path, command: str, seconds: float = TAKEN_S) -> str | Non
         await asyncio.sleep(POLL_S)
 
 
+def owner(home: Path) -> int | None:
+    """Return the pid of the process that owns a home now (0 where it is not known yet); None where none does."""
+    return owner_of(home)
+
+
+async def watch_home(home: Path, task: str, after: int) -> AsyncGenerator[Event, None]:
+    """Yield the events of a task that another process works on, until its last, or until nobody owns the home."""
+    async with open_reader(home) as reader:
+        if reader is not None:
+            async for event in watch(reader, TENANT, task, after, lambda: owner_of(home) is not None):
+                yield event
+
+
 def refusal(text: str) -> PlatformError:
     """Return a refused command's error as it was raised where it was refused (``CODE: message``)."""
     code, _, message = text.partition(": ")
@@ -123,7 +139,7 @@ async def _check(home: Path, kind: str, task: str) -> None:
     async with open_reader(home) as reader:
         row = None if reader is None else await reader.task(TENANT, task)
         if row is not None:
-            if row.status in _FINISHED:
+            if row.status in FINISHED:
                 raise InvalidInput(f"task {task} has ended ({row.status}); there is nothing to {kind}")
             return
         if not await _submitted(home, reader, task):

@@ -8,13 +8,14 @@ from typing import Annotated, Final, TypeAlias
 
 import typer
 
-from multiagent.cli import output, report
+from multiagent.cli import output, report, steer
 from multiagent.cli.home import here
 from multiagent.core.errors import InvalidInput
 from multiagent.core.events import Event, EventKind
 from multiagent.core.money import show_usd
 
-app = typer.Typer(help="List, show and take up tasks.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="List, show, steer and take up tasks.", no_args_is_help=True, rich_markup_mode=None)
+steer.register(app)
 
 TASK: TypeAlias = Annotated[str, typer.Argument(help="A task's id.", metavar="TASK")]
 JSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -15,7 +15,8 @@ from multiagent.core.facts import TaskSubmitted
 from multiagent.core.ids import Ids
 from multiagent.core.principal import Principal
 from multiagent.core.settings import TaskSettings
-from multiagent.core.task import Attachment, TaskInput
+from multiagent.core.task import TaskInput
+from multiagent.orchestrator.handover import Handover
 from multiagent.orchestrator.uploads import Uploads
 from multiagent.orchestrator.workflows import TASK
 from multiagent.storage.sql.base import Writer
@@ -61,37 +62,55 @@ class Service:
         """
         query = checked_query(submission.query)
         attachments = await self._uploads.take(submission.principal.tenant, submission.files)
-        ops = self._accept(submission, query, attachments)
+        given = Handover(
+            query,
+            attachments,
+            submission.settings,
+            submission.session,
+            submission.session_tokens,
+            submission.end_user,
+            submission.idempotency_key,
+        )
+        return await self.accept(submission.principal, self._ids(), given)
+
+    async def accept(self, principal: Principal, task: str, given: Handover) -> TaskCreated:
+        """Accept a task under this id, idempotent by it; its attachments are in objects already.
+
+        Raises InvalidInput for a query that is empty, too long or no text, StorageError's children.
+        """
+        checked_query(given.query)
+        ops = self._accept(principal, task, given)
         try:
             answers = await self._writer.commit(*ops)
         except NotFound:
             # The idempotency key stands for another task, so this one has no row its event could go to.
-            if not submission.idempotency_key:
+            if not given.idempotency_key:
                 raise
             answers = await self._writer.commit(*(op for op in ops if not isinstance(op, AppendEvent)))
         self._wake()
         return next(answer for answer in answers if isinstance(answer, TaskCreated))
 
-    def _accept(self, submission: Submission, query: str, attachments: tuple[Attachment, ...]) -> list[Op]:
-        principal, now, task = submission.principal, self._clock.now(), self._ids()
-        tenant = principal.tenant
-        given = TaskInput(
+    def wake(self) -> None:
+        """Say that a command was stored."""
+        self._wake()
+
+    def _accept(self, principal: Principal, task: str, given: Handover) -> list[Op]:
+        now, tenant = self._clock.now(), principal.tenant
+        start = TaskInput(
             task,
             principal,
-            query,
-            attachments,
-            submission.settings,
+            given.query,
+            given.attachments,
+            given.settings,
             digest("multiagent.seed.v1", task),
-            submission.session,
-            submission.end_user,
+            given.session,
+            given.end_user,
         )
         ops: list[Op] = [PutUser(tenant=tenant, id=principal.user, time=now)]
-        if submission.session:
-            tokens = submission.session_tokens
-            ops.append(
-                PutSession(tenant=tenant, id=submission.session, user=principal.user, time=now, token_budget=tokens)
-            )
-        fact = TaskSubmitted(query, tuple(one.name for one in attachments), submission.session)
+        if given.session:
+            tokens = given.session_tokens
+            ops.append(PutSession(tenant=tenant, id=given.session, user=principal.user, time=now, token_budget=tokens))
+        fact = TaskSubmitted(given.query, tuple(one.name for one in given.attachments), given.session)
         event = EventDraft(
             "submitted",
             EventKind.TASK_SUBMITTED,
@@ -106,13 +125,15 @@ class Service:
                 tenant=tenant,
                 id=task,
                 workflow=TASK.name,
-                input=msgspec.json.encode(given),
-                query=query,
+                input=msgspec.json.encode(start),
+                query=given.query,
                 user=principal.user,
                 principal=msgspec.json.encode(principal),
                 time=now,
-                session=submission.session,
-                idempotency_key=submission.idempotency_key,
+                session=given.session,
+                idempotency_key=given.idempotency_key,
+                parent_id=given.parent,
+                root_id=given.root,
             ),
             AppendEvent(tenant=tenant, task=task, event=event),
         ]

@@ -1,0 +1,25 @@
+"""What a process that does not own the home leaves for the one that does."""
+
+import msgspec
+
+from multiagent.core.settings import TaskSettings
+from multiagent.core.task import Attachment
+
+
+class Handover(msgspec.Struct, frozen=True):
+    """A task to accept: the payload of a ``submit`` row in the inbox, whose id becomes the task's.
+
+    Attachments are in objects already. ``settings`` are complete but for the policy version, which is the owner's.
+    ``vendors`` are the model vendors that the sender has keys for: an owner without one of them refuses the task.
+    """
+
+    query: str
+    attachments: tuple[Attachment, ...] = ()
+    settings: TaskSettings = TaskSettings()
+    session: str = ""
+    session_tokens: int | None = None
+    end_user: str = ""
+    idempotency_key: str = ""
+    parent: str = ""
+    root: str = ""
+    vendors: tuple[str, ...] = ()

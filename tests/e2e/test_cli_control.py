@@ -1,0 +1,152 @@
+"""Control from any terminal, through the real command line: nothing is lost, whoever dies."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.house import House, Run, kill
+
+
+@pytest.fixture
+def house(tmp_path: Path, sandbox_cache: Path) -> House:
+    """A house with the offline model, whose calls take long."""
+    house = House(tmp_path / "home", sandbox_cache, "")
+    house.extra = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": "", "MULTIAGENT_OFFLINE__LATENCY_S": "60"}
+    return house
+
+
+def until(what: Callable[[], object], missing: str) -> None:
+    """Wait, in small steps of another process's work, until something holds."""
+    for _ in range(600):
+        if what():
+            return
+        subprocess.run([sys.executable, "-c", "import time; time.sleep(0.02)"], check=True)
+    raise AssertionError(missing)
+
+
+def begun(house: House) -> str:
+    """Wait until a task has begun its model call; return its id."""
+    until(lambda: any("think" in one for one in house.in_flight()), "no model call began")
+    return next(iter(house.tasks()))
+
+
+def inbox(house: House) -> list[tuple[str, str]]:
+    """What waits in the inbox: kind and task."""
+    connection = sqlite3.connect(house.home / "inbox.db")
+    try:
+        return [(str(kind), str(task)) for kind, task in connection.execute("SELECT kind, task FROM inbox")]
+    finally:
+        connection.close()
+
+
+def commands(house: House, kind: str) -> list[tuple[str, str]]:
+    """The commands of a kind that the owner has taken: task and error."""
+    return [(str(a), str(b)) for a, b in house.rows("SELECT task, error FROM commands WHERE kind = ?", kind)]
+
+
+def refused(run: Run, code: int, *words: str) -> None:
+    """The command ended with this exit code and these words, without a traceback."""
+    assert run.code == code, (run.out, run.err)
+    assert "Traceback" not in run.err + run.out
+    for word in words:
+        assert word in run.err, run.err
+
+
+def test_a_task_is_cancelled_from_another_terminal(house: House) -> None:
+    """The running step ends, the task is cancelled with its reason, and nothing is done after."""
+    first = house.start("run", "What is 2 + 2?", "--json")
+    task = begun(house)
+    cancel = house.run("tasks", "cancel", task, "--reason", "enough", "--json")
+    assert (cancel.code, json.loads(cancel.out)["delivered"]) == (0, True)
+    done = house.finish(first)
+    assert (done.code, done.record["status"]) == (3, "cancelled")
+    assert "enough" in str(done.record["error"])
+    assert inbox(house) == []
+    refused(house.run("tasks", "cancel", task), 2, "INVALID_INPUT", "has ended")
+
+
+def test_a_run_in_an_owned_home_is_handed_over_and_followed(house: House) -> None:
+    """The owner does both tasks; each terminal prints its own answer."""
+    house.extra["MULTIAGENT_OFFLINE__LATENCY_S"] = "2"
+    first = house.start("run", "What is 2 + 2?", "--json")
+    begun(house)
+    second = house.run("run", "What is 3 + 3?", "--json")
+    assert second.code == 0
+    assert "6" in str(second.record["text"])
+    assert f"process {first.pid}" in second.err
+    assert "4" in str(house.finish(first).record["text"])
+
+
+def test_a_follower_takes_over_from_a_dead_owner(house: House) -> None:
+    """The handed task is finished by the terminal that waits for it, the other one beside it."""
+    first = house.start("run", "What is 2 + 2?")
+    begun(house)
+    house.extra["MULTIAGENT_OFFLINE__LATENCY_S"] = "0"
+    second = house.start("run", "What is 3 + 3?", "--json")
+    until(lambda: len(house.tasks()) == 2, "the second task was not taken")
+    kill(first)
+    done = house.finish(second)
+    assert (done.code, done.record["status"]) == (0, "completed")
+    assert "6" in str(done.record["text"])
+
+
+def test_of_two_followers_one_takes_over_and_the_other_watches(house: House) -> None:
+    """Both print the answer; the task is done once."""
+    first = house.start("run", "What is 2 + 2?")
+    task = begun(house)
+    house.extra["MULTIAGENT_OFFLINE__LATENCY_S"] = "1"
+    followers = [house.start("tasks", "follow", task, "--json") for _ in range(2)]
+    kill(first)
+    ends = [house.finish(one) for one in followers]
+    assert [(one.code, one.record["status"]) for one in ends] == [(0, "completed")] * 2
+    assert len(house.rows("SELECT 1 FROM journal WHERE kind = 'end'")) == 1
+
+
+def test_a_command_without_an_owner_waits_and_says_how_to_go_on(house: House) -> None:
+    """The next owner takes it before it goes on with the task."""
+    first = house.start("run", "What is 2 + 2?")
+    task = begun(house)
+    kill(first)
+    cancel = house.run("tasks", "cancel", task)
+    assert cancel.code == 0
+    assert f"multiagent tasks follow {task}" in cancel.err
+    assert inbox(house) == [("cancel", task)]
+    follow = house.run("tasks", "follow", task, "--json")
+    assert (follow.code, follow.record["status"]) == (3, "cancelled")
+    assert inbox(house) == []
+
+
+@pytest.mark.parametrize("place", ["intake.after-store-before-delete", "intake.after-delete-before-deliver"])
+def test_an_owner_killed_while_it_takes_commands_loses_none_and_takes_none_twice(house: House, place: str) -> None:
+    """Killed between storing and deleting, and between deleting and delivering."""
+    first = house.start("run", "What is 2 + 2?", fault=place)
+    task = begun(house)
+    house.run("tasks", "cancel", task, "--reason", "enough")
+    assert house.finish(first).code == -signal.SIGKILL
+    follow = house.run("tasks", "follow", task, "--json")
+    assert (follow.code, follow.record["status"]) == (3, "cancelled")
+    assert commands(house, "cancel") == [(task, "")]
+    assert len(house.rows("SELECT 1 FROM journal WHERE kind = 'signal'")) == 1
+
+
+def test_an_owner_without_the_needed_key_refuses_a_handed_task(house: House) -> None:
+    """It says which key is missing and what to do; nothing is accepted."""
+    first = house.start("run", "What is 2 + 2?")
+    begun(house)
+    house.extra |= {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_API_KEY": "a-key"}
+    refused(house.run("run", "What is 3 + 3?"), 10, "ENGINE_OWNED", str(first.pid), "openai", "MULTIAGENT_HOME")
+    assert len(house.tasks()) == 1
+    kill(first)
+
+
+@pytest.mark.parametrize("command", ["cancel"])
+def test_an_unknown_task_cannot_be_steered(house: House, command: str) -> None:
+    """Nothing is left in the inbox."""
+    refused(house.run("tasks", command, "01NOSUCHTASK"), 9, "NOT_FOUND", "01NOSUCHTASK")
+    assert inbox(house) == []
