@@ -27,6 +27,7 @@ STORAGE: Final = 7
 SANDBOX: Final = 8
 NOT_FOUND: Final = 9
 OWNED: Final = 10
+DRIFTED: Final = 11
 INTERRUPTED: Final = 130
 TERMINATED: Final = 143
 

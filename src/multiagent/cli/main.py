@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.add_typer(tasks.app, name="tasks")
 app.command("replay")(replay.replay)
+app.command("replay")(replay.replay)
 app.add_typer(sandbox.app, name="sandbox")
 app.command("doctor")(doctor.doctor)
 

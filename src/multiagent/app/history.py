@@ -1,0 +1,106 @@
+"""Time travel over what is stored, without owning the home: the journal fed to today's code, with no side effect."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from multiagent.app.build import TENANT
+from multiagent.core.errors import InvalidInput, NonDeterminism, NotFound
+from multiagent.core.outcome import Failure, Outcome
+from multiagent.engines.attempt import stored_value
+from multiagent.engines.base import Workflow
+from multiagent.engines.replay import Start, replay
+from multiagent.orchestrator.workflows import TASK
+from multiagent.storage.factory import open_objects, open_reader
+from multiagent.storage.objects.base import Objects
+from multiagent.storage.sql.base import Reader, TaskRow
+
+WORKFLOWS: Final[tuple[Workflow[Any, Any], ...]] = (TASK,)
+"""The workflows whose histories this program can replay."""
+
+
+class History(msgspec.Struct, frozen=True):
+    """All that a replay reads: the task's row, its outcomes in order, and its steps' results by key."""
+
+    row: TaskRow
+    journal: tuple[Outcome, ...]
+    results: dict[str, bytes | Failure]
+
+    @property
+    def workflow(self) -> Workflow[Any, Any]:
+        """Today's code of its workflow; InvalidInput where this program has none of that name."""
+        return workflow(self.row.workflow)
+
+    @property
+    def start(self) -> Start:
+        """What it began with."""
+        return Start(self.row.id, self.row.input, self.row.created)
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a replay found: ``identical``, or where today's code first does something else.
+
+    ``outcomes`` counts the rows of the journal; ``n`` and ``step`` name the row before which the code drifts, with the
+    digests that are recorded there and that today's code yields (empty where the drift is no matter of digests).
+    """
+
+    task: str
+    identical: bool
+    ended: bool
+    outcomes: int
+    n: int = 0
+    step: str = ""
+    recorded: str = ""
+    found: str = ""
+    message: str = ""
+
+
+def workflow(name: str) -> Workflow[Any, Any]:
+    """Return today's code of a workflow; InvalidInput where this program has none of that name."""
+    for one in WORKFLOWS:
+        if one.name == name:
+            return one
+    known = ", ".join(one.name for one in WORKFLOWS)
+    raise InvalidInput(f"this program has no workflow {name!r} (it has: {known}); use the program that ran the task")
+
+
+async def history(reader: Reader, objects: Objects, task: str) -> History:
+    """Read a task's history; NotFound where there is no such task."""
+    row = await reader.task(TENANT, task)
+    if row is None:
+        raise NotFound(f"there is no task {task!r} here; `multiagent tasks list` shows those there are")
+    results: dict[str, bytes | Failure] = {}
+    for key, found in (await reader.results(TENANT, task)).items():
+        results[key] = await stored_value(objects, TENANT, found)
+    return History(row, await reader.journal(TENANT, task), results)
+
+
+async def read(home: Path, task: str) -> History:
+    """Read a task's history from a home, whoever owns it; NotFound where there is no such task."""
+    async with open_reader(home) as reader:
+        if reader is None:
+            raise NotFound(f"there is no task {task!r}: {home} holds no data yet")
+        return await history(reader, open_objects(home), task)
+
+
+def verdict(past: History) -> Verdict:
+    """Feed a history to today's code; drift is a verdict, not an error."""
+    row, journal = past.row, past.journal
+    try:
+        again = replay(past.workflow, past.start, journal, past.results)
+    except NonDeterminism as drift:
+        told = {name: str(drift.details.get(name, "")) for name in ("step", "recorded", "found")}
+        n = drift.details.get("n", 0)
+        return Verdict(
+            row.id, identical=False, ended=row.status in ("completed", "failed", "cancelled"), outcomes=len(journal),
+            n=n if isinstance(n, int) else 0, step=told["step"], recorded=told["recorded"], found=told["found"],
+            message=drift.message,
+        )  # fmt: skip
+    again.kernel.drop()
+    return Verdict(row.id, identical=True, ended=again.ended, outcomes=len(journal))
+
+
+async def verify(home: Path, task: str) -> Verdict:
+    """Replay a task against today's code; NotFound where there is no such task."""
+    return verdict(await read(home, task))
