@@ -45,6 +45,12 @@ ACCEPTANCE = (
     Requirement("A8.bites", "the house tests bite"),
 )
 
+STEERING = (
+    Requirement("C6.belief", "a belief's update equals a brute-force Bayes calculation", CONTROL),
+    Requirement("C6.judge", "the judge rejects 95% of corrupted answers and accepts 95% of the others", CONTROL),
+)
+"""The acceptance lines of "Control and time travel", by their numbers."""
+
 SEED = (
     # 核心特性, 成本控制, 令牌成本优化
     Requirement("S.cost.exact-cache", "identical requests are answered from the cache at no cost"),
@@ -142,4 +148,4 @@ SEED = (
     Requirement("S.performance.preload", "sandbox workers wait ready before they are needed"),
 )
 
-ALL = ACCEPTANCE + SEED
+ALL = ACCEPTANCE + STEERING + SEED
