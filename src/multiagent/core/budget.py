@@ -200,10 +200,17 @@ def share(used: Amount, limit: Limit) -> int:
     """Return the larger share, in percent, that ``used`` has of a limit (0 where there is no limit)."""
     shares = [0]
     if limit.tokens is not None:
-        shares.append(100 if limit.tokens == 0 else used.tokens * 100 // limit.tokens)
+        shares.append(_percent(used.tokens, limit.tokens))
     if limit.pico is not None:
-        shares.append(100 if limit.pico == 0 else used.pico * 100 // limit.pico)
+        shares.append(_percent(used.pico, limit.pico))
     return max(shares)
+
+
+def _percent(used: int, limit: int) -> int:
+    """Nothing of nothing is no share: who may spend nothing and has spent nothing is not at the end of a budget."""
+    if limit == 0:
+        return 100 if used else 0
+    return used * 100 // limit
 
 
 def split(limit: Limit, parts: int, keep_percent: int = 15) -> Limit:

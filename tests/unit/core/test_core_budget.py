@@ -150,3 +150,9 @@ def test_parts_of_a_budget_never_add_up_to_more_than_may_be_split(limit: Limit, 
 def test_a_budget_is_not_split_into_nothing() -> None:
     with pytest.raises(ValueError, match="at least one part"):
         split(Limit(1), 0)
+
+
+def test_a_limit_of_nothing_is_at_its_end_only_once_something_is_used() -> None:
+    """Free models work under a budget of no dollars."""
+    assert share(Amount(500, 0), Limit(None, 0)) == 0
+    assert share(Amount(500, 1), Limit(None, 0)) == 100
