@@ -135,7 +135,7 @@ def _table(asked: Asked, file: File, words: Words, room: int) -> Work:
         return words.failed(file.name, source)
     lines: list[str] = []
     results: list[tuple[Want, object]] = []
-    rows: object = 0
+    rows = 0
     # A long table takes a good part of the sandbox's time for each thing that is asked of it.
     for group in _packed(chosen(asked, source), source, room if file.lines <= ROWS else 0):
         careful = _cell(source, group, limit=f", limit={ROWS})")
@@ -146,8 +146,11 @@ def _table(asked: Asked, file: File, words: Words, room: int) -> Work:
         elif "shape" in found:
             return words.say("shape", name=file.name, outline=found["shape"])
         else:
-            rows, told = found["rows"], found["found"]
-            lines += [words.say("limited", rows=ROWS)] if rows == ROWS else []
+            told = found["found"]
+            if found["rows"] == ROWS < file.lines:
+                names = words.names(dict.fromkeys(words.say(f"op {one.op}") for one in group))
+                lines.append(words.say("limited", rows=ROWS, names=names))
+            rows = max(rows, int(str(found["rows"])))
             results += [(one, told[_call(one, source)]) for one in group] if isinstance(told, dict) else []
     return "\n".join([words.table(file.name, rows, results, asked.query), *lines] if results else lines)
 
@@ -193,11 +196,12 @@ def _call(want: Want, source: Source) -> str:
     dates = sorted(
         (name not in want.columns, f"t.at({name!r})") for name, kind in source.kinds.items() if kind == "date"
     )
+    slopes = ", slopes=True" if want.slopes else ""
     how = ", 12, extremes=True" if want.extremes else "" if want.by else ", 6"
     calls = {
         "correlate": f"correlate({table})",
         "outliers": f"outliers({table})",
-        "trend": f"trend({table}, {columns}, {dates[0][1] if dates else f'steady(t, {columns})'})",
+        "trend": f"trend({table}, {columns}, {dates[0][1] if dates else f'steady(t, {columns})'}{slopes})",
         "groups": f"groups({table}, {_places(want.by)}, {columns}{how})",
         "top": f"top({table}, {columns}, {want.count}, largest={want.largest})",
     }

@@ -212,25 +212,25 @@ def steady(table: Table, picked: list[int]) -> int:
     return ([at for at in times if at in picked] or times or [-1])[0]
 
 
-def trend(table: Table, picked: list[int], time: int) -> list[Found]:
-    """Return how numeric columns develop along a column, or the rows where it is -1."""
+def trend(table: Table, picked: list[int], time: int, *, slopes: bool = False) -> list[Found]:
+    """Return how numeric columns develop along a column, or the rows where it is -1; slopes where steps are of one."""
     axis = table.values(time) if time >= 0 else [float(row) for row in range(1, table.size + 1)]
-    times = sorted((x, row) for row, x in enumerate(axis) if x is not None)
+    order = [x or 0.0 for x in axis]
+    rows = sorted((row for row, x in enumerate(axis) if x is not None), key=order.__getitem__)
+    told = slopes or all(round(order[b] - order[a], 9) == 1 for a, b in pairwise(rows))
     found: list[Found] = []
     for at in [at for at in numeric(table, [one for one in picked if one != time]) if at != time]:
         column = table.values(at)
-        pairs = [(x, y) for x, row in times if (y := column[row]) is not None]
-        xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
+        ys = [y for row in rows if (y := column[row]) is not None]
         size = len(ys) // 200 + 1
         middles = [statistics.median(ys[start : start + size]) for start in range(0, len(ys), size)]
         rho = by_ranks([float(one) for one in range(len(middles))], middles)
         clear = abs(rho) >= max(0.3, 2.6 / math.sqrt(len(middles) + 1))
-        found.append({
-            "name": table.names[at], "along": table.names[time] if time >= 0 else "", "slope": tidy(line(xs, ys)[1]),
-            "unit": "day" if time >= 0 and table.kinds[time] == "date" else "step", "strength": abs(rho),
-            "even": all(round(b - a, 9) == 1 for a, b in pairwise(xs)),
-            "direction": ("up" if rho > 0 else "down") if clear else "flat",
-        })  # fmt: skip
+        one: Found = {"name": table.names[at], "along": table.names[time] if time >= 0 else "", "strength": abs(rho)}
+        if told and clear:
+            one["slope"] = tidy(line([order[row] for row in rows if column[row] is not None], ys)[1])
+            one["unit"] = "day" if time >= 0 and table.kinds[time] == "date" else "step"
+        found.append(one | {"direction": ("up" if rho > 0 else "down") if clear else "flat"})
     return found
 
 

@@ -40,6 +40,7 @@ class Want(msgspec.Struct, frozen=True):
     count: int = 3
     largest: bool = True
     extremes: bool = False
+    slopes: bool = False
 
 
 @functools.cache
@@ -190,7 +191,8 @@ def _meant(ops: list[Op], used: list[str], clause: str, columns: dict[str, str])
     return ops
 
 
-def _extent(clause: str) -> tuple[int, bool, bool]:
+def _extent(clause: str) -> tuple[int, bool, bool, bool]:
     hit = words()["count"].search(clause)
     count = int(hit[1] or hit[2]) if hit else 3
-    return max(1, min(count, 20)), not words()["least"].search(clause), bool(words()["extremes"].search(clause))
+    least, extremes, slopes = (bool(words()[one].search(clause)) for one in ("least", "extremes", "slopes"))
+    return max(1, min(count, 20)), not least, extremes, slopes

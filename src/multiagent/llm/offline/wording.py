@@ -185,12 +185,11 @@ class Words:
         return lines + ([self.say("no outliers", names=self.names(clean))] if clean else [])
 
     def _trend(self, found: object, want: Want, query: str) -> list[str]:
-        asked = re.search(r"slope|\brate\b|how (?:fast|much)|斜率|速度|多快", query, re.IGNORECASE)
         lines: list[str] = []
         flat: dict[str, list[str]] = {}
         for one in sorted(records(found), key=lambda one: -float(str(one["strength"]))):
             along = self.say("along", one) if one["along"] else self.say("along rows")
-            slope = self.say(f"slope {one['unit']}", one) if one["even"] or asked else ""
+            slope = self.say(f"slope {one['unit']}", one) if "slope" in one else ""
             if one["direction"] == "flat":
                 flat.setdefault(along, []).append(f"`{one['name']}`")
             else:
