@@ -1,12 +1,20 @@
 """A finished task for people and for programs: its answer, sources and full bill."""
 
-from multiagent.app.record import Record
+from typing import TYPE_CHECKING, Final
+
 from multiagent.cli import exits
 from multiagent.core.money import PICO, show_usd
 from multiagent.core.usage import Bill
 
+if TYPE_CHECKING:
+    from multiagent.app.record import Record
 
-def text(record: Record) -> str:
+
+OFFLINE: Final = "answered by the built-in offline model: fixed rules, no language model"
+"""Under every answer that the stand-in had a part in."""
+
+
+def text(record: "Record") -> str:
     """Return the answer with its sources, bill and task id."""
     parts: list[str] = []
     if record.result is not None and record.result.text:
@@ -16,7 +24,7 @@ def text(record: Record) -> str:
     return "\n\n".join([*parts, "\n".join(["---", *_footer(record)])])
 
 
-def _footer(record: Record) -> list[str]:
+def _footer(record: "Record") -> list[str]:
     bill, result = record.bill, record.result
     took = f" in {record.duration_ms / 1000:.1f} s" if record.duration_ms is not None else ""
     lines = [f"task {record.task} {record.status}{took}"]
@@ -35,12 +43,14 @@ def _footer(record: Record) -> list[str]:
         f"tokens {bill.usage.total:,} (prompt {bill.usage.prompt:,}, output {bill.usage.completion:,}{estimated}); "
         f"cost {show_usd(bill.cost_pico)}, saved {show_usd(bill.saved_pico)}"
     )
+    if record.offline:
+        lines.append(OFFLINE)
     if bill.lost_tokens or bill.lost_pico:
         lines.append(f"lost (may have been billed): up to {bill.lost_tokens:,} tokens, {show_usd(bill.lost_pico)}")
     return lines
 
 
-def exit_code(record: Record) -> int:
+def exit_code(record: "Record") -> int:
     """Return the exit code of a task that ended."""
     if record.status == "completed":
         return exits.OK
@@ -69,7 +79,7 @@ def dollars(pico: int) -> str:
     return f"{whole}.{rest:012d}".rstrip("0").rstrip(".") if rest else str(whole)
 
 
-def as_json(record: Record) -> dict[str, object]:
+def as_json(record: "Record") -> dict[str, object]:
     """Return everything about a task, stable in its names."""
     result = record.result
     return {

@@ -131,6 +131,14 @@ def test_a_finished_task_prints_answer_sources_and_bill() -> None:
     assert "up to 5 tokens, $1.00" in lost
 
 
+def test_an_answer_of_the_stand_in_says_so_and_no_other_does() -> None:
+    """One line under the answer, whoever prints it; JSON has a field."""
+    told = report.text(_record(offline=True))
+    assert told.count("answered by the built-in offline model: fixed rules, no language model") == 1
+    assert "offline model" not in report.text(_record())
+    assert report.as_json(_record(offline=True))["offline"] is True
+
+
 def test_the_json_of_a_task_has_exact_money() -> None:
     """Dollars are decimal text, never a float."""
     told = report.as_json(_record())
