@@ -1,6 +1,5 @@
 """``multiagent doctor``: what is configured, what is missing, how to fix it."""
 
-import asyncio
 import os
 from typing import Annotated
 
@@ -12,6 +11,8 @@ from multiagent.cli.home import here
 
 def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> int:
     """Say what is configured, what is missing, and how to fix it; exit 1 where something must be fixed."""
+    import asyncio
+
     from multiagent.app.checkup import checkup
 
     places, settings = here()

@@ -6,7 +6,6 @@ exit codes and where an unexpected error is caught.
 
 import sys
 import traceback
-from importlib.metadata import version
 
 import typer
 import typer.exceptions
@@ -26,7 +25,6 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.add_typer(tasks.app, name="tasks")
 app.command("replay")(replay.replay)
-app.command("replay")(replay.replay)
 app.add_typer(sandbox.app, name="sandbox")
 app.command("doctor")(doctor.doctor)
 
@@ -34,6 +32,8 @@ app.command("doctor")(doctor.doctor)
 @app.command("version")
 def show_version() -> None:
     """Print the version."""
+    from importlib.metadata import version  # it loads the mail parser
+
     output.answer(version("multiagent"))
 
 

@@ -1,6 +1,5 @@
 """``multiagent replay``: whether a task's history still is what today's code does."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,8 @@ def replay(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Feed a task's recorded outcomes to today's code, without side effects: identical, or where it drifts."""
+    import asyncio
+
     from multiagent.app.history import verify
 
     places, _ = here()

@@ -1,6 +1,5 @@
 """``multiagent run``: one query in, one answer with its bill out."""
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +32,8 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> int:
     """Run a query with a team of agents and print the answer with its full bill."""
+    import asyncio
+
     from multiagent.app.ask import Ask
     from multiagent.cli.session import ask
 

@@ -1,6 +1,5 @@
 """``multiagent sandbox build|run``: the WASI runtime for code."""
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -46,6 +45,8 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print output, value and metrics as JSON.")] = False,
 ) -> int:
     """Run a Python program in the sandbox: no network, no processes, only granted folders."""
+    import asyncio
+
     from multiagent.app.sandbox import run_program
 
     found, settings = here()

@@ -1,6 +1,5 @@
 """``multiagent tasks cancel|…``: steering a task from any terminal, whichever process works on it."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -25,6 +24,8 @@ def cancel(task: TASK, reason: REASON = "", json: JSON = False) -> None:
 
 
 def _steer(kind: str, task: str, reason: str, *, json: bool) -> None:
+    import asyncio
+
     from multiagent.app.steer import steer
 
     places, _ = here()

@@ -1,6 +1,5 @@
 """``multiagent tasks``: what ran, what runs, and taking up what was left."""
 
-import asyncio
 import datetime as dt
 import re
 from pathlib import Path
@@ -30,6 +29,8 @@ def list_tasks(
     json: JSON = False,
 ) -> None:
     """List tasks, newest first."""
+    import asyncio
+
     from multiagent.app.look import tasks
 
     known = next((one for one in _STATUSES if one == status), None)
@@ -68,6 +69,8 @@ def list_tasks(
 @app.command("show")
 def show(task: TASK, json: JSON = False) -> None:
     """Show a task: its agents, answer, sources and bill."""
+    import asyncio
+
     from multiagent.app.look import look
 
     found, _ = here()
@@ -97,6 +100,8 @@ def events(
     json: JSON = False,
 ) -> None:
     """Print a task's events in order; with --json one JSON document a line."""
+    import asyncio
+
     from multiagent.app.look import task_events
 
     kinds = frozenset(_kind(one) for one in kind or ())
@@ -113,6 +118,8 @@ def follow(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> int:
     """Print a finished task's answer, or take up one whose process is gone, finish it and print its answer."""
+    import asyncio
+
     from multiagent.app.look import look
     from multiagent.cli.session import show as show_record
     from multiagent.cli.session import take_up
