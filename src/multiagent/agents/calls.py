@@ -148,14 +148,18 @@ class CheckOutput(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...] = ()
 
 
-class RunInput(msgspec.Struct, frozen=True):
-    """Run the call at ``position`` of the answer at ``answer``; its observation follows ``head``."""
+class RunInput(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Run the call at ``position`` of the answer at ``answer``; its observation follows ``head``.
+
+    ``edited`` are the arguments (JSON) that a person put in the place of the model's; ``checked`` is then of them.
+    """
 
     seat: Seat
     answer: str
     position: int
     head: str
     checked: CheckOutput
+    edited: str = ""
 
 
 class RunOutput(msgspec.Struct, frozen=True):
@@ -190,12 +194,17 @@ class ExpireInput(msgspec.Struct, frozen=True):
 
 
 class Word(msgspec.Struct, frozen=True):
-    """A person's decision, as the signal ``approval/<id>`` carries it and as ``EXPIRE`` answers it."""
+    """A person's decision, as the signal ``approval/<id>`` carries it and as ``EXPIRE`` answers it.
+
+    ``hash`` and ``arguments`` (JSON) are those that were approved, which may not be those that were asked about.
+    """
 
     approved: bool
     by: str = ""
     reason: str = ""
     expired: bool = False
+    arguments: str = ""
+    hash: str = ""
 
 
 class Brief(msgspec.Struct, frozen=True):

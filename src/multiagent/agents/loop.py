@@ -87,6 +87,7 @@ class Agent:
         self._vendor = ""
         self._bill = Bill()
         self._checked = CheckOutput("invalid", "")
+        self._edited = ""
         self._started = ctx.now()
 
     async def run(self) -> AgentResult:
@@ -182,11 +183,12 @@ class Agent:
 
     async def _check(self, intent: fsm.Check) -> fsm.Happening:
         given = CheckInput(self._brief.seat, self._answer, intent.position)
+        self._edited = ""
         self._checked = await self._ctx.step(CHECK, given, self._key(intent.position, "check"))
         return fsm.Checked(self._checked.verdict, self._checked.reasons)
 
     async def _run(self, intent: fsm.Run) -> fsm.Happening:
-        given = RunInput(self._brief.seat, self._answer, intent.position, self._head, self._checked)
+        given = RunInput(self._brief.seat, self._answer, intent.position, self._head, self._checked, self._edited)
         self._bill += Bill(tool_calls=1)
         key = self._key(intent.position, "run")
         try:
@@ -214,6 +216,9 @@ class Agent:
             word = await ctx.timeout(left, self._word(asked.approval))
         except TimeoutError:
             word = await ctx.step(EXPIRE, ExpireInput(asked.approval), self._key(position, "expire"))
+        if word.approved and word.hash not in ("", self._checked.hash):
+            self._checked = msgspec.structs.replace(self._checked, hash=word.hash)
+            self._edited = word.arguments
         reason = word.reason or ("nobody decided in time" if word.expired else f"{word.by or 'a person'} said no")
         return fsm.Decided(word.approved, reason)
 

@@ -49,6 +49,9 @@ Steps = tuple[Step[Any, Any], ...]
 PERMISSIONS: Final[Mapping[str, str]] = {"code": "code_execution", "network": "network_access", "data": "data_access"}
 """The permission that tools of a group need: an agent keeps only those of the tools it was given."""
 
+EDITED: Final = "(A person changed the arguments of this call to {arguments}.)"
+"""What an agent is told, so that it does not take the observation for that of its own call."""
+
 OBSERVATION_CHARS: Final = 12_000
 INPUT_CHARS: Final = 8_000
 """The most that a prompt holds of one observation, and of one dependency's result."""
@@ -143,8 +146,11 @@ class AgentSteps:
         call, labels = await self._call(info, given.answer, given.position)
         context = self._context(info, task, given.seat, labels)
         checked = Checked(given.checked.verdict, given.checked.hash, given.checked.reasons)
-        output = await self._ports.runner.run(ToolRequest(call.name, call.arguments), context, checked)
+        arguments = given.edited or call.arguments
+        output = await self._ports.runner.run(ToolRequest(call.name, arguments), context, checked)
         content = clip(output.content, OBSERVATION_CHARS)
+        if given.edited:
+            content = f"{EDITED.format(arguments=clip(given.edited, INPUT_CHARS))}\n{content}"
         chain = await self._asker.chains.load(info.tenant, given.head)
         observed = Message("tool", (ToolResult(call.id, call.name, content, output.is_error),), labels=output.labels)
         head, (message,) = link(given.head, observed)
@@ -174,7 +180,11 @@ class AgentSteps:
             ),
             UpdateTask(tenant=info.tenant, id=info.task, time=now, status="waiting", waits_for=f"approval {approval}"),
         )
-        fact = ApprovalAsked(approval, given.seat.agent, call.name, given.checked.hash, given.checked.reasons, expires)
+        seat, checked = given.seat, given.checked
+        fact = ApprovalAsked(
+            approval, seat.agent, call.name, checked.hash, checked.reasons, expires, given.answer, given.position,
+            seat.tools, seat.attachments,
+        )  # fmt: skip
         await info.event(EventKind.APPROVAL_REQUESTED, fact)
         return AskOutput(approval, expires)
 
@@ -185,10 +195,14 @@ class AgentSteps:
             DecideApproval(tenant=info.tenant, id=given.approval, state="expired", decided_by="clock", time=now),
             UpdateTask(tenant=info.tenant, id=info.task, time=now, status="running", waits_for=""),
         )
-        state = await self._ports.reader.approval_state(info.tenant, given.approval)
-        if expired or state == "expired":
+        row = await self._ports.reader.approval(info.tenant, given.approval)
+        if row is None:
+            raise NotFound(f"the approval {given.approval} is gone")
+        if expired or row.state == "expired":
             await info.event(EventKind.APPROVAL_EXPIRED, ApprovalEnded(given.approval, "expired"))
-        return Word(state in ("approved", "consumed"), expired=state == "expired")
+            return Word(approved=False, expired=True)
+        approved = row.state in ("approved", "consumed")
+        return Word(approved, row.decided_by, row.reason, arguments=row.arguments.decode(), hash=row.args_hash)
 
     def _specs(self, task: TaskInput, seat: Seat) -> tuple[ToolSpec, ...]:
         return self._ports.runner.specs(task.principal, seat.tools) if seat.tools else ()

@@ -141,10 +141,10 @@ async def open_platform(places: Places, settings: Settings, environment: Mapping
         platform = Platform(settings, storage, engine, service, policy.bundle_hash)
         platform.offline_hint = offline_hint(config, environment)
         await gate.recover(TENANT)
+        host = this_host(config, environment, policy.bundle_hash)
+        await stack.enter_async_context(open_intake(home, asker, service, host))
         platform.resumed = await engine.recover()
         await stack.enter_async_context(background(dispatcher.run()))
-        host = this_host(config, environment, policy.bundle_hash)
-        await stack.enter_async_context(open_intake(home, storage.writer, service, clock, host))
         yield platform
 
 

@@ -5,20 +5,26 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from multiagent.agents.asking import Asker
+from multiagent.agents.recheck import Rechecker
 from multiagent.app.lifecycle import background
-from multiagent.core.clock import Clock
 from multiagent.llm.factory import GateConfig, describe, is_offline
-from multiagent.orchestrator.intake import Host, Intake
+from multiagent.orchestrator.approvals import Approvals
+from multiagent.orchestrator.intake import Files, Host, Intake
 from multiagent.orchestrator.service import Service
 from multiagent.storage.factory import open_inbox
-from multiagent.storage.sql.base import Writer
 
 
 @asynccontextmanager
-async def open_intake(home: Path, writer: Writer, service: Service, clock: Clock, host: Host) -> AsyncIterator[Intake]:
-    """Take what waits in the inbox of ``home``, then what comes, until the end of the block."""
+async def open_intake(home: Path, asker: Asker, service: Service, host: Host) -> AsyncIterator[Intake]:
+    """Take what waits in the inbox of ``home``, then what comes, until the end of the block.
+
+    Opened before tasks are gone on with: a decision that was given in time counts before its approval can expire.
+    """
+    ports = asker.ports
+    approvals = Approvals(ports.writer, ports.reader, ports.clock, Rechecker(asker))
     async with open_inbox(home) as inbox:
-        intake = Intake(inbox, writer, service, clock, host)
+        intake = Intake(Files(inbox, ports.writer, ports.reader), service, approvals, ports.clock, host)
         await intake.take()
         async with background(intake.run()):
             yield intake

@@ -276,7 +276,9 @@ class ToolEnded(msgspec.Struct, frozen=True):
 
 
 class ApprovalAsked(msgspec.Struct, frozen=True):
-    """approval.requested."""
+    """approval.requested: where the call stands (``position`` of the message ``answer``), and what its agent may use.
+    For a plan, ``tool`` is "plan" and there is no agent.
+    """
 
     approval: str
     agent: str
@@ -284,12 +286,17 @@ class ApprovalAsked(msgspec.Struct, frozen=True):
     arguments_hash: str
     reasons: tuple[str, ...]
     expires: int
+    answer: str = ""
+    position: int = 0
+    tools: tuple[str, ...] = ()
+    attachments: tuple[str, ...] = ()
 
 
 class ApprovalEnded(msgspec.Struct, frozen=True):
-    """approval.decided, approval.expired."""
+    """approval.decided, approval.expired; ``arguments_hash`` where the decision bound it to other arguments."""
 
     approval: str
     state: str
     by: str = ""
     reason: str = ""
+    arguments_hash: str = ""

@@ -9,7 +9,8 @@ import msgspec
 from multiagent.core.clock import Clock
 from multiagent.core.errors import InvalidInput, NotFound, PlatformError
 from multiagent.core.events import EventDraft, EventKind
-from multiagent.core.facts import TaskEnded
+from multiagent.core.facts import ApprovalEnded, TaskEnded
+from multiagent.core.fault import fault
 from multiagent.core.outcome import failure
 from multiagent.engines.base import Engine
 from multiagent.orchestrator.approvals import Decision
@@ -75,7 +76,22 @@ class Dispatcher:
                 raise
             await self._writer.commit(*self._refused(command, error))
         else:
-            await self._writer.commit(DeliverCommand(tenant=command.tenant, id=command.id, time=self._clock.now()))
+            fault("dispatcher.after-deliver-before-acknowledge")
+            await self._writer.commit(*self._acknowledged(command))
+
+    def _acknowledged(self, command: CommandRow) -> list[Op]:
+        """What is written of a command that the engine took; a decision is an event of its task, too."""
+        now, tenant = self._clock.now(), command.tenant
+        ops: list[Op] = [DeliverCommand(tenant=tenant, id=command.id, time=now)]
+        if command.kind == "decide":
+            decision = msgspec.json.decode(command.payload, type=Decision)
+            word = decision.word
+            state = "approved" if word.approved else "rejected"
+            fact = ApprovalEnded(decision.approval, state, word.by, word.reason, word.hash)
+            key = f"decided/{decision.approval}"
+            event = EventDraft(key, EventKind.APPROVAL_DECIDED, msgspec.json.encode(fact), now, word.by)
+            ops.append(AppendEvent(tenant=tenant, task=command.task, event=event))
+        return ops
 
     def _refused(self, command: CommandRow, error: PlatformError) -> list[Op]:
         """What is written of a command that the engine will never take; a task that cannot start has failed."""

@@ -14,16 +14,17 @@ from multiagent.core.clock import Clock
 from multiagent.core.errors import EngineOwned, InvalidInput, PlatformError
 from multiagent.core.fault import fault
 from multiagent.core.principal import Principal
+from multiagent.orchestrator.approvals import Approvals
 from multiagent.orchestrator.handover import Handover
 from multiagent.orchestrator.service import Service
-from multiagent.storage.sql.base import CommandRow, Inbox, Writer
+from multiagent.storage.sql.base import CommandRow, Inbox, Reader, Writer
 from multiagent.storage.sql.ops import DeliverCommand, StoreCommand
 
 POLL_S: Final = 0.1
 """How often the inbox is looked at: half of the 200 ms within which a command is taken."""
 
 T = TypeVar("T")
-Take = Callable[[Principal, CommandRow], Awaitable[None]]
+Take = Callable[[Principal, CommandRow], Awaitable[object]]
 """Stores a command of one kind, idempotent by its id; a PlatformError that is not retryable refuses it."""
 
 _log = logging.getLogger("multiagent.intake")
@@ -38,20 +39,26 @@ class Host:
     policy_version: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where commands wait, and where they are stored."""
+
+    inbox: Inbox
+    writer: Writer
+    reader: Reader
+
+
 class Intake:
     """The owner's side of the inbox."""
 
-    def __init__(self, inbox: Inbox, writer: Writer, service: Service, clock: Clock, host: Host) -> None:
-        self._inbox = inbox
-        self._writer = writer
+    def __init__(self, files: Files, service: Service, approvals: Approvals, clock: Clock, host: Host) -> None:
+        self._inbox = files.inbox
+        self._writer = files.writer
+        self._reader = files.reader
         self._service = service
         self._clock = clock
         self._host = host
-        self._kinds: dict[str, Take] = {"submit": self._submit}
-
-    def add(self, kind: str, take: Take) -> None:
-        """Have commands of a kind stored by ``take``; others are stored as they are, for the dispatcher."""
-        self._kinds[kind] = take
+        self._kinds: dict[str, Take] = {"submit": self._submit, "decide": approvals.take}
 
     async def run(self) -> None:
         """Take until cancelled; what fails for a time is tried again at the next look."""
@@ -82,6 +89,8 @@ class Intake:
         return taken
 
     async def _one(self, row: CommandRow) -> None:
+        if await self._reader.command(row.tenant, row.id) is not None:
+            return  # taken by an owner that was killed before it could delete it here
         try:
             principal = decoded(row.principal, Principal)
             if principal.tenant != row.tenant:

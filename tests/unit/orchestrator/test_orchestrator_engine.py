@@ -69,8 +69,8 @@ async def test_a_call_waits_for_a_person_and_runs_once_they_agree(tmp_path: Path
         asked = await house.until(task, EventKind.APPROVAL_REQUESTED)
         approval = msgspec.json.decode(asked.payload, type=ApprovalAsked).approval
         assert (await house.row(task)).status == "waiting"
-        approvals = Approvals(house.stage.storage.writer, house.stage.clock)
-        await approvals.decide(USER, task, Decision(approval, Word(approved=True)))
+        approvals = Approvals(house.stage.storage.writer, house.stage.storage.reader, house.stage.clock)
+        await approvals.decide(USER, "c1", task, Decision(approval, Word(approved=True)))
         await house.dispatcher.deliver()
         ended = await house.engine.result("local", task)
         assert ended.status == "completed"

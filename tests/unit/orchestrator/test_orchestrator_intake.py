@@ -7,10 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from multiagent.agents.recheck import Rechecker
 from multiagent.core.principal import Principal
 from multiagent.core.settings import TaskSettings
+from multiagent.orchestrator.approvals import Approvals
 from multiagent.orchestrator.handover import Handover
-from multiagent.orchestrator.intake import Host, Intake
+from multiagent.orchestrator.intake import Files, Host, Intake
 from multiagent.storage.factory import open_inbox
 from multiagent.storage.sql.base import CommandRow, CommandState, Inbox
 from tests.unit.agents.stage import USER, Stage, open_stage
@@ -41,7 +43,9 @@ class Door:
 async def door(tmp_path: Path) -> AsyncIterator[Door]:
     async with open_stage(tmp_path / "home") as stage, open_inbox(tmp_path / "home") as inbox:
         host = Host(7, frozenset({"openai"}), "policy-1")
-        yield Door(stage, inbox, Intake(inbox, stage.storage.writer, stage.service, stage.clock, host))
+        files = Files(inbox, stage.storage.writer, stage.storage.reader)
+        approvals = Approvals(stage.storage.writer, stage.storage.reader, stage.clock, Rechecker(stage.asker))
+        yield Door(stage, inbox, Intake(files, stage.service, approvals, stage.clock, host))
 
 
 async def test_a_handed_task_is_accepted_under_its_id_and_the_owners_policy(door: Door) -> None:

@@ -133,10 +133,10 @@ async def test_a_decision_counts_once_and_reaches_the_workflow(stage: Stage) -> 
             expires=now + 1000,
         )
     )  # fmt: skip
-    approvals = Approvals(stage.storage.writer, stage.clock)
-    await approvals.decide(USER, task, Decision("ap", Word(approved=True)))
-    with pytest.raises(InvalidInput, match="decided"):
-        await approvals.decide(USER, task, Decision("ap", Word(approved=False)))
+    approvals = Approvals(stage.storage.writer, stage.storage.reader, stage.clock)
+    await approvals.decide(USER, "c1", task, Decision("ap", Word(approved=True)))
+    with pytest.raises(InvalidInput, match="approved by user/user already"):
+        await approvals.decide(USER, "c2", task, Decision("ap", Word(approved=False)))
     engine = Engine()
     await dispatcher(stage, engine).deliver()
     ((name, value, _),) = engine.signals

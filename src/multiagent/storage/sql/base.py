@@ -230,8 +230,10 @@ class Reader(Protocol):
         """Return what became of a command; None where the owner has not taken it yet."""
         ...
 
-    async def approvals(self, tenant: str, *, pending: bool = True, limit: int = 100) -> tuple[ApprovalRow, ...]:
-        """Return approvals, oldest first: those nobody has decided, or the newest of all."""
+    async def approvals(
+        self, tenant: str, *, task: str = "", pending: bool = True, limit: int = 100
+    ) -> tuple[ApprovalRow, ...]:
+        """Return approvals, of one task or of all, oldest first: those nobody has decided, or the newest of all."""
         ...
 
     async def approval(self, tenant: str, approval: str) -> ApprovalRow | None:

@@ -315,6 +315,25 @@ class DecideApproval(Op, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class TakeDecision(Op, frozen=True, kw_only=True):
+    """Decide an approval of the command's task, once, before it expires: pending → approved | rejected, and store the
+    command that carries the decision. ``args_hash`` is of the arguments that the person saw; with ``new_hash`` the
+    approval is bound to ``new_arguments`` instead from then on. A known command changes nothing.
+
+    Answer: empty, or ``CODE: why`` it was refused (then the command is stored as refused).
+    """
+
+    id: str
+    command: StoreCommand
+    state: str
+    decided_by: str
+    time: int
+    args_hash: str
+    reason: str = ""
+    new_arguments: bytes = b""
+    new_hash: str = ""
+
+
 class ConsumeApproval(Op, frozen=True, kw_only=True):
     """Use an approved, unexpired approval of these arguments for (task, step); the same step finds its own
     consumption again. Answer: True where it may run.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from multiagent.storage.sql import ops
-from multiagent.storage.sql.sqlite import budgets, calls, steps, tasks
+from multiagent.storage.sql.sqlite import approvals, budgets, calls, steps, tasks
 from multiagent.storage.sql.sqlite.scribe import Scribe
 
 _HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], object]]] = {
@@ -28,6 +28,7 @@ _HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], object]]] = {
     ops.ResolveIntent: calls.resolve_intent,
     ops.RequestApproval: calls.request_approval,
     ops.DecideApproval: calls.decide_approval,
+    ops.TakeDecision: approvals.take_decision,
     ops.ConsumeApproval: calls.consume_approval,
     ops.PutUser: calls.put_user,
     ops.PutSession: calls.put_session,

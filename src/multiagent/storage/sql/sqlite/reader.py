@@ -79,6 +79,7 @@ _LOST: Final = """SELECT coalesce(sum(need_tokens), 0), coalesce(sum(need_pico),
  INDEXED BY reservations_lost WHERE tenant_id = ? AND task = ? AND state = 'lost'"""
 _APPROVAL: Final = """SELECT id, task, step, tool, args_hash, arguments, state, requested_at, expires, decided_by,
  decided_at, reason, consumed_by FROM approvals"""
+_PENDING: Final = " AND state = 'pending'"
 _TOOLS: Final = """SELECT coalesce(sum(tool_calls_count), 0) FROM agent_executions
  WHERE tenant_id = ? AND task_execution_id = ?"""
 
@@ -224,13 +225,15 @@ class SqliteReader:
         name, task, kind, delivered, error = rows[0]
         return CommandState(text(name), text(task), text(kind), _maybe(delivered), text(error))
 
-    async def approvals(self, tenant: str, *, pending: bool = True, limit: int = 100) -> tuple[ApprovalRow, ...]:
+    async def approvals(
+        self, tenant: str, *, task: str = "", pending: bool = True, limit: int = 100
+    ) -> tuple[ApprovalRow, ...]:
         """See ``Reader.approvals``."""
-        where = (
-            " AND state = 'pending' ORDER BY requested_at, id" if pending else " ORDER BY requested_at DESC, id DESC"
-        )
-        index = " INDEXED BY approvals_pending" if pending else ""
-        rows = await self._rows(f"{_APPROVAL}{index} WHERE tenant_id = ?{where} LIMIT ?", (tenant, limit))
+        index = " INDEXED BY approvals_task" if task else " INDEXED BY approvals_pending" if pending else ""
+        where = f"{' AND task = ?' if task else ''}{_PENDING if pending else ''}"
+        order = "requested_at, id" if pending else "requested_at DESC, id DESC"
+        values = (tenant, task, limit) if task else (tenant, limit)
+        rows = await self._rows(f"{_APPROVAL}{index} WHERE tenant_id = ?{where} ORDER BY {order} LIMIT ?", values)
         return tuple(map(_approval, rows if pending else reversed(rows)))
 
     async def approval(self, tenant: str, approval: str) -> ApprovalRow | None:
