@@ -8,6 +8,7 @@ import pytest
 from multiagent.testing.bench import Bench, open_bench
 from multiagent.testing.replayed import Register
 from multiagent.testing.suites.engine import EngineFacts, EngineFailures, EngineRuns
+from multiagent.testing.suites.engine_control import EnginePauses, EngineStates
 from multiagent.testing.suites.engine_steering import EngineSteering, EngineTime
 
 
@@ -34,4 +35,12 @@ class TestSteering(EngineSteering):
 
 
 class TestFacts(EngineFacts):
+    pass
+
+
+class TestPauses(EnginePauses):
+    pass
+
+
+class TestStates(EngineStates):
     pass

@@ -31,19 +31,26 @@ RUNS: dict[str, tuple[Workflow[Job, Job], int]] = {
 }  # fmt: skip
 
 
+async def drive(bench: Bench, name: str) -> str:
+    """Run a workflow to its end; return its task's id."""
+    workflow, value = RUNS[name]
+    if name in ("tidies", "late"):
+        bench.code["work" if name == "tidies" else "slow"] = Gate()
+    task = await bench.start(workflow, value)
+    if name == "tidies":
+        await _cancelled(bench, task)
+    if name in ("hear", "storm"):
+        await _signalled(bench, task)
+    await bench.drive(asyncio.create_task(bench.result(task)), 0.5)
+    return task
+
+
 async def make(name: str, folder: Path) -> None:
     """Run a workflow on the embedded engine and keep its history."""
-    workflow, value = RUNS[name]
+    workflow, _ = RUNS[name]
     with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as kept:
         async with open_bench(Path(home), Register(Path(kept))) as bench:
-            if name in ("tidies", "late"):
-                bench.code["work" if name == "tidies" else "slow"] = Gate()
-            task = await bench.start(workflow, value)
-            if name == "tidies":
-                await _cancelled(bench, task)
-            if name in ("hear", "storm"):
-                await _signalled(bench, task)
-            await bench.drive(asyncio.create_task(bench.result(task)), 0.5)
+            task = await drive(bench, name)
             made = Register(Path(kept))
             await made.record("home", task, bench.storage.reader, bench.storage.objects, workflow, TENANT)
             recording = next(Path(kept).glob("*.json")).read_bytes()

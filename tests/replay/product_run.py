@@ -1,6 +1,7 @@
 """One run of the product's own task workflow, recorded through the real engine with scripted steps."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from multiagent.core.settings import TaskSettings
 from multiagent.core.step import StepDef
 from multiagent.core.task import TaskInput, TaskResult
 from multiagent.core.usage import Bill, Usage
-from multiagent.engines.base import Step, StepInfo
+from multiagent.engines.base import Engine, Step, StepInfo
 from multiagent.engines.factory import EngineParts
 from multiagent.orchestrator import calls as task
 from multiagent.orchestrator.workflows import TASK
@@ -80,8 +81,17 @@ def steps() -> list[Step[Any, Any]]:
     return [Step(definition, run) for definition, run in code]
 
 
-async def record(home: Path, register: Register, folder: Path) -> TaskResult:
-    """Run the task; keep its recording in a folder, and in the session's register."""
+async def _look_at_nothing(_engine: Engine) -> None:
+    return
+
+
+async def record(
+    home: Path,
+    register: Register,
+    folder: Path,
+    look: Callable[[Engine], Awaitable[None]] = _look_at_nothing,
+) -> TaskResult:
+    """Run the task; keep its recording in a folder, and in the session's register. ``look`` sees it finished."""
     clock, ids = SystemClock(), SystemIds()
     async with open_storage(home, clock=clock, ids=ids, synchronous="NORMAL") as storage:
         parts = EngineParts(storage.writer, storage.reader, storage.objects, clock, ids)
@@ -89,6 +99,7 @@ async def record(home: Path, register: Register, folder: Path) -> TaskResult:
             await engine.start(TENANT, ID, TASK.name, msgspec.json.encode(INPUT))
             async with asyncio.timeout(GUARD_S):
                 result = await engine.result(TENANT, ID)
-        assert result.status == "completed", result
+            assert result.status == "completed", result
+            await look(engine)
         await Register(folder).record(str(home), ID, storage.reader, storage.objects, TASK, TENANT)
     return msgspec.json.decode(result.value, type=TaskResult)

@@ -15,7 +15,7 @@ def test_there_is_a_golden_history_of_each_kind_of_run() -> None:
     assert [path.stem for path in GOLDEN] == sorted(RUNS)
 
 
-@pytest.mark.requirement("S.reliability.replay")
+@pytest.mark.requirement("S.reliability.replay", "C8.golden")
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_a_golden_history_replays(path: Path) -> None:
     recording = msgspec.json.decode(path.read_bytes(), type=Recording)

@@ -31,6 +31,7 @@ PlatformError                INTERNAL
 │   ├── EngineOwned          ENGINE_OWNED          (another process owns this home)
 │   ├── NonDeterminism       NON_DETERMINISM
 │   ├── WorkflowBroken       WORKFLOW_BROKEN       (foreign awaitable, duplicate key, runaway)
+│   ├── Forked               FORKED                (what was asked for does not cross a fork's cut)
 │   ├── WorkflowTimeout      WORKFLOW_TIMEOUT      (a TimeoutError too)
 │   ├── StepTimeout          STEP_TIMEOUT          retryable
 │   ├── StepDeadline         STEP_DEADLINE
@@ -264,6 +265,12 @@ class WorkflowTimeout(EngineError, TimeoutError):
     """A durable timeout of workflow code passed before its work ended."""
 
     code = "WORKFLOW_TIMEOUT"
+
+
+class Forked(EngineError):
+    """A wait that must not cross a fork's cut stood there; the fork asks anew."""
+
+    code = "FORKED"
 
 
 class StepTimeout(EngineError):

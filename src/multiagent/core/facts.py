@@ -177,6 +177,36 @@ class TaskQuarantined(msgspec.Struct, frozen=True):
     message: str
 
 
+class TaskPaused(msgspec.Struct, frozen=True):
+    """task.paused: no step begins from here on."""
+
+    reason: str = ""
+
+
+class TaskResumed(msgspec.Struct, frozen=True):
+    """task.resumed."""
+
+
+class TaskReleased(msgspec.Struct, frozen=True):
+    """task.released: a quarantined task goes on, ``outcomes`` of its journal replayed by today's code."""
+
+    outcomes: int
+
+
+class TaskForked(msgspec.Struct, frozen=True):
+    """task.forked: this log goes on as a run of its own, from ``cut`` of the parent's journal (its event ``seq``).
+
+    ``step`` and ``pointer`` name what was edited there.
+    """
+
+    parent: str
+    root: str
+    cut: int
+    seq: int
+    step: str = ""
+    pointer: str = ""
+
+
 class MessageCompleted(msgspec.Struct, frozen=True):
     """message.completed: a model's whole answer is stored under ``head``."""
 

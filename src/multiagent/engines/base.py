@@ -13,6 +13,7 @@ from multiagent.core.events import EventKind
 from multiagent.core.outcome import Outcome
 from multiagent.core.settings import TaskSettings
 from multiagent.core.step import StepDef
+from multiagent.core.travel import Moment, Point
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -89,8 +90,17 @@ class Context(Protocol):
         """Return the work's value; cancel it and raise WorkflowTimeout (a TimeoutError) when the timer is first."""
         ...
 
-    async def wait_signal(self, name: str) -> bytes:
-        """Return the next signal of that name, also one that came before the wait."""
+    async def wait_signal(self, name: str, *, crosses: bool = True) -> bytes:
+        """Return the next signal of that name, also one that came before the wait.
+
+        ``crosses`` False: what was asked of somebody does not go over to a fork; a wait that stands at its cut raises
+        Forked there, so that the fork asks anew, under keys of its own.
+        """
+        ...
+
+    @property
+    def cuts(self) -> int:
+        """The number of forks in this run's past: it grows by one at a fork's cut."""
         ...
 
     def now(self) -> int:
@@ -205,11 +215,28 @@ class Engine(Protocol):
         ...
 
     async def cancel(self, tenant: str, task: str, reason: str) -> None:
-        """Throw Cancelled into the workflow; its running steps stop within a second."""
+        """Throw Cancelled into the workflow; its running steps stop within a second. It works while paused, too."""
+        ...
+
+    async def pause(self, tenant: str, task: str, reason: str, id: str) -> None:  # noqa: A002 - its id
+        """Begin no step any more, once by ``id``: running ones end and are recorded, timers go on.
+
+        NotFound for an unknown task, InvalidInput for a finished one; a paused one stays so.
+        """
+        ...
+
+    async def resume(self, tenant: str, task: str, id: str) -> None:  # noqa: A002 - its id
+        """Go on, once by ``id``; nothing for a task that is not paused. Raises what ``pause`` raises."""
         ...
 
     async def history(self, tenant: str, task: str) -> tuple[Outcome, ...]:
         """Return the journal."""
+        ...
+
+    async def state(self, tenant: str, task: str, at: Point) -> Moment:
+        """Return what stood at a point, from the journal alone: no step runs. InvalidInput for a point that is not
+        there, NonDeterminism where today's code drifts before it.
+        """
         ...
 
     async def replay(self, tenant: str, task: str) -> RunResult:

@@ -79,14 +79,19 @@ class KernelContext:
             return child.result()
         raise WorkflowTimeout(f"the work did not end within {seconds:g} s")
 
-    async def wait_signal(self, name: str) -> bytes:
+    @property
+    def cuts(self) -> int:
+        """The number of forks in this run's past."""
+        return self._kernel.cuts
+
+    async def wait_signal(self, name: str, *, crosses: bool = True) -> bytes:
         """Return the next signal of that name, also one that came before the wait."""
         if name.startswith(RESERVED):
             raise WorkflowBroken(f"signal names that begin with {RESERVED!r} are the platform's own")
         kernel = self._kernel
         arrived = kernel.signals.setdefault(name, deque())
         while not arrived:
-            wait = SignalWait(kernel, name)
+            wait = SignalWait(kernel, name, crosses=crosses)
             kernel.signal_waits.setdefault(name, deque()).append(wait)
             try:
                 await wait

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
-from multiagent.core.errors import Cancelled, NonDeterminism, WorkflowBroken
+from multiagent.core.errors import Cancelled, Forked, NonDeterminism, WorkflowBroken
 from multiagent.core.events import EventKind
 from multiagent.core.ids import ulid
 from multiagent.core.outcome import Failure, Outcome, Patch, failure
@@ -40,6 +40,8 @@ RESERVED: Final = "__"
 CANCEL: Final = "__cancel"
 PAUSE: Final = "__pause"
 RESUME: Final = "__resume"
+FORK: Final = "fork/"
+"""A ``settings`` outcome whose key begins so is a fork's cut; the fork's id follows."""
 
 encode: Final = msgspec.json.Encoder(order="deterministic").encode
 T = TypeVar("T")
@@ -64,8 +66,9 @@ class Kernel(Scheduler):
     """
 
     __slots__ = (
-        "_actions", "_chance", "_cleanup", "_emits", "_keys", "_names", "_new_patches", "_patches", "_retired", "_root",
-        "_timers", "ended", "live", "published", "settings", "signal_waits", "signals", "steps", "time", "timers",
+        "_actions", "_chance", "_cleanup", "_keys", "_names", "_new_patches", "_patches", "_retired", "_root",
+        "_seed", "_stopping", "_task", "_timers", "cuts", "emits", "ended", "live", "paused", "published", "settings",
+        "signal_waits", "signals", "steps", "time", "timers",
     )  # fmt: skip
 
     def __init__(
@@ -76,11 +79,14 @@ class Kernel(Scheduler):
         self.settings = settings
         self.live = True
         self.ended = False
+        self.paused = False
+        self.cuts = 0
         self.published: dict[str, msgspec.Struct] = {}
         self.steps: dict[str, StepWait] = {}
-        self.timers: dict[str, TimerWait | None] = {}
+        self.timers: dict[str, tuple[StartTimer, TimerWait | None]] = {}
         self.signals: dict[str, deque[bytes]] = {}
         self.signal_waits: dict[str, deque[SignalWait]] = {}
+        self._task, self._seed = task, seed
         self._chance = SplitMix(seed)
         self._names = SplitMix(f"{task}/{seed}")
         self._patches = dict(patches or {})
@@ -88,7 +94,8 @@ class Kernel(Scheduler):
         self._keys: set[str] = set()
         self._retired: set[str] = set()
         self._actions: list[Action] = []
-        self._emits = 0
+        self._stopping = False
+        self.emits = 0
         self._timers = 0
         self._cleanup: dict[str, tuple[Fiber[Any], ...]] = {}
         self._root: Fiber[Any] | None = None
@@ -106,7 +113,7 @@ class Kernel(Scheduler):
         ``value`` is the step's result as JSON, or its Failure; signals and settings carry theirs in the outcome.
         NonDeterminism where the outcome answers nothing that this workflow has asked for.
         """
-        self.time = outcome.time
+        before, self.time = self.time, outcome.time
         if outcome.kind in ("result", "failed"):
             self._feed_step(outcome, value)
         elif outcome.kind == "timer":
@@ -115,6 +122,8 @@ class Kernel(Scheduler):
             self._feed_signal(outcome)
         elif outcome.kind == "settings":
             self.settings = decoder(TaskSettings).decode(outcome.value)
+            if outcome.key.startswith(FORK):
+                self._cross(outcome.key, outcome.time - before)
         else:
             raise NonDeterminism(f"an outcome of kind {outcome.kind} cannot be fed")
         self._settle()
@@ -129,6 +138,16 @@ class Kernel(Scheduler):
     def waits_for(self, outcome_key: str) -> bool:
         """Whether an outcome with this key is still waited for (a step's id, a timer's key)."""
         return outcome_key in self.steps or outcome_key in self.timers
+
+    @property
+    def may_pause(self) -> bool:
+        """Whether a pause would change anything: one that is being cancelled is not held up."""
+        return not (self.paused or self.ended or self._stopping)
+
+    def pending(self) -> tuple[RunStep | StartTimer, ...]:
+        """Return what was asked for and has no answer yet: steps, then timers, each in the order asked."""
+        steps = [wait.action for wait in self.steps.values()]
+        return (*steps, *(timer for timer, _ in self.timers.values()))
 
     def query(self, name: str) -> bytes | None:
         """Return what was last published under a name, as JSON."""
@@ -154,9 +173,9 @@ class Kernel(Scheduler):
         self._keys.add(key)
         payload = encode(record)
         digest = sha256(b"%b\0%b" % (definition.name.encode(), payload)).hexdigest()
-        wait = StepWait(self, f"{key}~{digest[:8]}", definition)
-        self.steps[wait.id] = wait
-        self._actions.append(RunStep(wait.id, key, definition, record, payload, digest))
+        action = RunStep(f"{key}~{digest[:8]}", key, definition, record, payload, digest)
+        wait = self.steps[action.id] = StepWait(self, action)
+        self._actions.append(action)
         return wait
 
     def cancel_step(self, wait: StepWait) -> None:
@@ -170,9 +189,10 @@ class Kernel(Scheduler):
         self.check_attached()
         self._timers += 1
         key = f"timer/{self._timers}"
-        self.timers[key] = wait
         seconds = max(0.0, float(seconds))
-        self._actions.append(StartTimer(key, self.time + round(seconds * 1000), seconds))
+        action = StartTimer(key, self.time + round(seconds * 1000), seconds)
+        self.timers[key] = action, wait
+        self._actions.append(action)
         return key
 
     def cancel_timer(self, key: str) -> None:
@@ -185,8 +205,8 @@ class Kernel(Scheduler):
     def emit(self, kind: EventKind, payload: msgspec.Struct) -> None:
         """Say that something happened."""
         if not self.detached:
-            self._emits += 1
-            self._actions.append(Emit(f"w/{self._emits}", kind, encode(payload), self.time))
+            self.emits += 1
+            self._actions.append(Emit(f"w/{self.emits}", kind, encode(payload), self.time))
 
     def patched(self, name: str) -> bool:
         """Decide whether the changed branch is taken, once a run."""
@@ -227,10 +247,10 @@ class Kernel(Scheduler):
             self.wake(wait, value.error())
             return
         try:
-            wait.value = decoder(wait.definition.output).decode(value or b"null")
+            wait.value = decoder(wait.action.definition.output).decode(value or b"null")
         except msgspec.MsgspecError as error:
             raise NonDeterminism(
-                f"the recorded result of step {outcome.key} is no {wait.definition.output.__name__}: {error}",
+                f"the recorded result of step {outcome.key} is no {wait.action.definition.output.__name__}: {error}",
                 details={"step": outcome.key},
             ) from error
         self.wake(wait)
@@ -239,7 +259,7 @@ class Kernel(Scheduler):
         if outcome.key not in self.timers:
             self._check_retired(outcome)
             return
-        wait = self.timers.pop(outcome.key)
+        _, wait = self.timers.pop(outcome.key)
         if wait is not None:
             wait.fired = True
             self.wake(wait)
@@ -250,12 +270,32 @@ class Kernel(Scheduler):
     def _feed_signal(self, outcome: Outcome) -> None:
         name = outcome.key.rpartition("~")[0] or outcome.key
         if name == CANCEL:
+            self._stopping, self.paused = True, False  # cleanup goes on, also where the task was held
             if self._root is not None:
                 reason = outcome.value.decode("utf-8", "replace")
                 self.cancel(self._root, Cancelled(reason or "the task was cancelled"))
+        elif name == PAUSE:
+            self.paused = not self._stopping
+        elif name == RESUME:
+            self.paused = False
         elif not name.startswith(RESERVED):
             self.signals.setdefault(name, deque()).append(outcome.value)
             self.wake_signal(name)
+
+    def _cross(self, key: str, passed: int) -> None:
+        """Become the fork: chance and names of its own, timers with their remaining time, and what must not cross a
+        cut is asked again.
+        """
+        self.cuts += 1
+        self.paused = False
+        self._chance = SplitMix(f"{self._seed}/{key}")
+        self._names = SplitMix(f"{self._task}/{self._seed}/{key}")
+        for name, (timer, wait) in self.timers.items():
+            self.timers[name] = msgspec.structs.replace(timer, due=timer.due + passed), wait
+        waits = [wait for waiting in self.signal_waits.values() for wait in waiting if not wait.crosses]
+        for signal in sorted(waits, key=lambda wait: wait.fiber.number if wait.fiber else 0):
+            self.left(signal)
+            self.wake(signal, Forked(f"the run was forked while it waited for {signal.name}; ask again"))
 
     def wake_signal(self, name: str) -> None:
         """Wake the longest waiter of a signal that is there."""

@@ -7,7 +7,7 @@ import msgspec
 
 from multiagent.core.errors import NonDeterminism
 from multiagent.core.outcome import Failure, Outcome
-from multiagent.engines.actions import Action, Complete, RunStep, StartTimer, Yielded
+from multiagent.engines.actions import Complete, RunStep, Yielded
 from multiagent.engines.base import Workflow
 from multiagent.engines.context import begin
 from multiagent.engines.kernel import Kernel, Value
@@ -22,14 +22,14 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """A run brought up to its journal's last row. ``pending`` is what it asked for in all and got no answer to, in
-    order; ``tail`` what it yielded since the last row (nothing where the run has ended).
+    """A run brought up to its journal's last row. ``tail`` is what it yielded since (nothing where it has ended);
+    ``step`` is the step whose outcome the last row is, where it is one.
     """
 
     kernel: Kernel
-    pending: tuple[Action, ...]
     tail: Yielded
     ended: bool
+    step: RunStep | None = None
 
 
 def replay(
@@ -50,21 +50,21 @@ def replay(
             f"the input of {workflow.name} no longer fits {workflow.input.__name__}: {error}"
         ) from error
     yielded = kernel.take()
-    asked: dict[str, Action] = {}
+    step: RunStep | None = None
     for position, row in enumerate(journal):
-        note(asked, yielded)
         compare(row, yielded)
         if row.kind == "end":
             if not kernel.ended:
                 raise NonDeterminism("the workflow goes on where it had ended", details={"n": row.n})
             compare_end(row, yielded)
-            return Replayed(kernel, (), yielded, ended=True)
-        kernel.live = position == len(journal) - 1
+            return Replayed(kernel, yielded, ended=True)
+        last = position == len(journal) - 1
+        if last and row.key in kernel.steps:
+            step = kernel.steps[row.key].action
+        kernel.live = last
         kernel.feed(row, value_of(row, results))
         yielded = kernel.take()
-    note(asked, yielded)
-    pending = tuple(action for name, action in asked.items() if kernel.waits_for(name))
-    return Replayed(kernel, pending, yielded, ended=False)
+    return Replayed(kernel, yielded, ended=False, step=step)
 
 
 def value_of(row: Outcome, results: Mapping[str, bytes | Failure]) -> Value:
@@ -76,15 +76,6 @@ def value_of(row: Outcome, results: Mapping[str, bytes | Failure]) -> Value:
     if found is None:
         raise NonDeterminism(f"the journal names a result of step {key!r} that is not stored", details={"step": key})
     return found
-
-
-def note(asked: dict[str, Action], yielded: Yielded) -> None:
-    """Remember what was asked for, by the key its outcome will have."""
-    for action in yielded.actions:
-        if isinstance(action, RunStep):
-            asked[action.id] = action
-        elif isinstance(action, StartTimer):
-            asked[action.key] = action
 
 
 def compare(row: Outcome, yielded: Yielded) -> None:

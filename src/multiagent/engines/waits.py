@@ -1,20 +1,18 @@
 """What a workflow's fiber waits for, beside other fibers: a step, a timer, a signal."""
 
-from typing import Any
-
-from multiagent.core.step import StepDef
+from multiagent.engines.actions import RunStep
 from multiagent.engines.fiber import Scheduler, Wait
 
 
 class StepWait(Wait):
-    """Waits for a step's result; ``id`` is ``<key>~<hash8>``."""
+    """Waits for the result of the step that was asked for; ``id`` is ``<key>~<hash8>``."""
 
-    __slots__ = ("definition", "id", "value")
+    __slots__ = ("action", "id", "value")
 
-    def __init__(self, owner: Scheduler, step: str, definition: StepDef[Any, Any]) -> None:
+    def __init__(self, owner: Scheduler, action: RunStep) -> None:
         super().__init__(owner)
-        self.id = step
-        self.definition = definition
+        self.id = action.id
+        self.action = action
         self.value: object = None
 
 
@@ -30,10 +28,11 @@ class TimerWait(Wait):
 
 
 class SignalWait(Wait):
-    """Waits until a signal of a name is there."""
+    """Waits until a signal of a name is there; one that does not cross a cut ends with Forked in a fork."""
 
-    __slots__ = ("name",)
+    __slots__ = ("crosses", "name")
 
-    def __init__(self, owner: Scheduler, name: str) -> None:
+    def __init__(self, owner: Scheduler, name: str, *, crosses: bool = True) -> None:
         super().__init__(owner)
         self.name = name
+        self.crosses = crosses

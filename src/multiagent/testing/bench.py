@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from multiagent.core.events import Event
+from multiagent.core.outcome import Outcome
 from multiagent.engines.base import RunResult, Step, StepInfo, Workflow
 from multiagent.engines.factory import EngineParts
 from multiagent.storage.factory import Storage, open_storage
@@ -113,6 +114,13 @@ class Bench:
                 if row is not None and condition(row):
                     return row
                 await asyncio.sleep(0)
+
+    async def rows_when(self, task: str, count: int) -> tuple[Outcome, ...]:
+        """Return a task's journal once it has so many rows."""
+        async with asyncio.timeout(GUARD):
+            while len(rows := await self.engine.history(TENANT, task)) < count:  # noqa: ASYNC110 — turns of the loop
+                await asyncio.sleep(0)
+        return rows
 
     async def events(self, task: str) -> tuple[Event, ...]:
         """Return a task's events."""

@@ -20,6 +20,7 @@ import pytest
 
 from multiagent.core.errors import StorageError
 from multiagent.core.outcome import Failure, Outcome
+from multiagent.core.travel import Moment, Point
 from multiagent.engines.attempt import stored_value
 from multiagent.engines.base import RecoveringEngine, RunResult, Step, Workflow
 from multiagent.engines.embedded.lock import LOCK
@@ -173,6 +174,18 @@ class RecordedEngine:
     async def cancel(self, tenant: str, task: str, reason: str) -> None:
         """See ``Engine.cancel``."""
         await self._engine.cancel(tenant, task, reason)
+
+    async def pause(self, tenant: str, task: str, reason: str, id: str) -> None:  # noqa: A002 — the port's
+        """See ``Engine.pause``."""
+        await self._engine.pause(tenant, task, reason, id)
+
+    async def resume(self, tenant: str, task: str, id: str) -> None:  # noqa: A002 — the port's
+        """See ``Engine.resume``."""
+        await self._engine.resume(tenant, task, id)
+
+    async def state(self, tenant: str, task: str, at: Point) -> Moment:
+        """See ``Engine.state``."""
+        return await self._engine.state(tenant, task, at)
 
     async def history(self, tenant: str, task: str) -> tuple[Outcome, ...]:
         """See ``Engine.history``."""

@@ -96,6 +96,11 @@ class Driver:
         """The keys of the steps that wait for their outcome, in the order asked."""
         return [action.key for action in self.asked.values() if isinstance(action, RunStep)]
 
+    def marks(self) -> list[bytes]:
+        """What waits for its outcome, as the kernel tells it: steps, then timers."""
+        steps = [action.mark() for action in self.asked.values() if isinstance(action, RunStep)]
+        return steps + [timer.mark() for timer in self.timers()]
+
     def timers(self) -> list[StartTimer]:
         """The timers that wait, in the order asked."""
         return [action for action in self.asked.values() if isinstance(action, StartTimer)]
@@ -146,7 +151,7 @@ class Driver:
         again = replay(definition or self.definition, self.start, self.journal, self.results)
         assert again.ended == (self.ending is not None)
         if not again.ended:
-            assert [a.mark() for a in again.pending] == [a.mark() for a in self.asked.values()]
+            assert [a.mark() for a in again.kernel.pending()] == self.marks()
         return again
 
     @property

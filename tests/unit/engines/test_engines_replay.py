@@ -83,5 +83,5 @@ def test_an_empty_journal_replays_to_the_first_rest() -> None:
     run = Driver(workflow(two), Number(3))
     again = replay(run.definition, run.start, (), {})
     assert not again.ended
-    assert [action.mark() for action in again.pending] == [action.mark() for action in run.asked.values()]
+    assert [action.mark() for action in again.kernel.pending()] == run.marks()
     assert again.kernel.live

@@ -6,12 +6,12 @@ import msgspec
 
 from multiagent.core.errors import NonDeterminism
 from multiagent.core.events import EventDraft, EventKind
-from multiagent.core.facts import TaskEnded, TaskQuarantined
+from multiagent.core.facts import TaskEnded, TaskPaused, TaskQuarantined, TaskResumed
 from multiagent.core.outcome import failure
 from multiagent.core.usage import Bill
 from multiagent.engines.actions import Complete, Fail
-from multiagent.engines.embedded.records import Closed
-from multiagent.engines.kernel import encode
+from multiagent.engines.embedded.records import Arrived, Closed
+from multiagent.engines.kernel import PAUSE, RESUME, Kernel, encode
 from multiagent.storage.sql.base import TaskRow
 from multiagent.storage.sql.ops import AppendEvent, Op, UpdateTask
 
@@ -55,6 +55,19 @@ def ending_ops(row: TaskRow, closed: Closed, bill: Bill, now: int, *, said: bool
         message="" if closed.failure is None else closed.failure.message,
     )
     return update, engine_event(row, "ended", kinds.get(closed.status, EventKind.TASK_FAILED), fact, now)
+
+
+def holding_ops(row: TaskRow, kernel: Kernel, arrived: Arrived, now: int) -> Sequence[Op]:
+    """Return what is written before a signal that holds a run, or lets it go on; nothing for other signals."""
+    name, _, given = arrived.key.rpartition("~")
+    if name == PAUSE and kernel.may_pause:
+        fact = TaskPaused(arrived.carried.decode("utf-8", "replace"))
+        event = engine_event(row, f"paused/{given}", EventKind.TASK_PAUSED, fact, now)
+        return event, UpdateTask(tenant=row.tenant, id=row.id, time=now, status="paused")
+    if name == RESUME and kernel.paused:
+        event = engine_event(row, f"resumed/{given}", EventKind.TASK_RESUMED, TaskResumed(), now)
+        return event, UpdateTask(tenant=row.tenant, id=row.id, time=now, status="running")
+    return ()
 
 
 def quarantine_ops(row: TaskRow, drift: NonDeterminism, now: int) -> list[Op]:

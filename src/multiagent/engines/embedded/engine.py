@@ -14,13 +14,15 @@ from multiagent.core.errors import (
     StorageError,
 )
 from multiagent.core.outcome import Failure, Outcome
+from multiagent.core.travel import Moment, Point
 from multiagent.engines.base import RunResult, Workflow
 from multiagent.engines.embedded.ending import quarantine_ops
 from multiagent.engines.embedded.records import Closed, Opened, Parts
 from multiagent.engines.embedded.recovery import fresh, replayed, resumed
 from multiagent.engines.embedded.run import Run
+from multiagent.engines.embedded.travel import moment
 from multiagent.engines.embedded.turns import Turns
-from multiagent.engines.kernel import CANCEL, RESERVED
+from multiagent.engines.kernel import CANCEL, PAUSE, RESERVED, RESUME
 from multiagent.storage.sql.base import TaskRow
 from multiagent.storage.sql.ops import CreateTask, TaskCreated
 
@@ -102,9 +104,9 @@ class EmbeddedEngine:
 
     async def signal(self, tenant: str, task: str, name: str, value: bytes, id: str) -> None:  # noqa: A002 — the port's
         """Deliver a signal once by ``id``; NotFound for an unknown task, InvalidInput for a finished one."""
-        if not name or name.startswith(RESERVED) or "~" in id or not id:
-            raise InvalidInput(f"a signal needs an id and a name that does not begin with {RESERVED!r}")
-        await self._deliver(tenant, task, f"{name}~{id}", value)
+        if not name or name.startswith(RESERVED):
+            raise InvalidInput(f"a signal needs a name that does not begin with {RESERVED!r}")
+        await self._deliver(tenant, task, f"{name}~{_id(id)}", value)
 
     async def query(self, tenant: str, task: str, name: str) -> bytes:
         """Return what the workflow last published under a name; NotFound where it did not."""
@@ -128,6 +130,14 @@ class EmbeddedEngine:
         except InvalidInput:
             return
 
+    async def pause(self, tenant: str, task: str, reason: str, id: str) -> None:  # noqa: A002 — the port's
+        """Begin no step any more, once by ``id``; see ``Engine.pause``."""
+        await self._deliver(tenant, task, f"{PAUSE}~{_id(id)}", reason.encode())
+
+    async def resume(self, tenant: str, task: str, id: str) -> None:  # noqa: A002 — the port's
+        """Go on, once by ``id``; see ``Engine.resume``."""
+        await self._deliver(tenant, task, f"{RESUME}~{_id(id)}", b"")
+
     async def history(self, tenant: str, task: str) -> tuple[Outcome, ...]:
         """Return the journal."""
         await self._row(tenant, task)
@@ -142,6 +152,11 @@ class EmbeddedEngine:
         if not again.ended:
             return RunResult("running")
         return _result(Closed(row.status, row.result, row.error))
+
+    async def state(self, tenant: str, task: str, at: Point) -> Moment:
+        """Return what stood at a point; see ``Engine.state``."""
+        row = await self._row(tenant, task)
+        return await moment(self._parts, row, self._workflow(row.workflow), at)
 
     async def close(self) -> None:
         """Stop every run here; their journals stay, to be gone on with."""
@@ -204,6 +219,13 @@ class EmbeddedEngine:
         if row.status in FINISHED:
             raise InvalidInput(f"task {task} has ended ({row.status}); it takes no more signals")
         raise EngineUnavailable(f"task {task} is {row.status} and not under way in this process; recover it first")
+
+
+def _id(given: str) -> str:
+    """Return an id by which a signal is taken once; InvalidInput where it cannot be one."""
+    if not given or "~" in given:
+        raise InvalidInput("a signal needs an id, by which it is taken once, without '~'")
+    return given
 
 
 def _result(closed: Closed) -> RunResult:

@@ -9,7 +9,7 @@ import msgspec
 from multiagent.core.clock import Clock
 from multiagent.core.ids import Ids
 from multiagent.core.outcome import Failure, OutcomeKind
-from multiagent.engines.actions import Action, Yielded
+from multiagent.engines.actions import Yielded
 from multiagent.engines.attempt import Ended, Work
 from multiagent.engines.base import Step, Workflow
 from multiagent.engines.kernel import Kernel, Value
@@ -58,7 +58,6 @@ class Opened(msgspec.Struct, frozen=True):
     fresh: bool
     outcomes: int = 0
     time: int = 0
-    pending: tuple[Action, ...] = ()
     signals: tuple[str, ...] = ()
     ops: tuple[Op, ...] = ()
 

@@ -1,5 +1,6 @@
 """Runs made ready to go on: new ones begun, stored ones replayed up to their journal's last row."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from multiagent.core.events import EventKind
 from multiagent.core.facts import TaskRecovered
 from multiagent.core.outcome import Failure, Outcome
 from multiagent.core.principal import Principal
+from multiagent.core.task import TaskStatus
 from multiagent.engines.attempt import stored_value
 from multiagent.engines.base import Workflow
 from multiagent.engines.context import begin
@@ -36,8 +38,9 @@ async def resumed(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any]) -> O
     journal = await parts.reader.journal(row.tenant, row.id)
     again = await replayed(parts.reader, parts.objects, row, workflow, journal)
     now = parts.clock.now()
+    status: TaskStatus = "paused" if again.kernel.paused else "running"
     ops = (
-        UpdateTask(tenant=row.tenant, id=row.id, time=now, status="running", waits_for=""),
+        UpdateTask(tenant=row.tenant, id=row.id, time=now, status=status, waits_for=""),
         engine_event(row, f"recovered/{parts.owner}", EventKind.TASK_RECOVERED, TaskRecovered(len(journal)), now),
     )
     return Opened(
@@ -48,7 +51,6 @@ async def resumed(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any]) -> O
         fresh=False,
         outcomes=journal[-1].n if journal else 0,
         time=journal[-1].time if journal else row.created,
-        pending=again.pending,
         signals=tuple(one.key for one in journal if one.kind == "signal"),
         ops=ops,
     )
@@ -58,10 +60,18 @@ async def replayed(
     reader: Reader, objects: Objects, row: TaskRow, workflow: Workflow[Any, Any], journal: tuple[Outcome, ...]
 ) -> Replayed:
     """Feed what is stored of a run to a fresh kernel."""
+    again, _ = await replay_to(reader, objects, row, workflow, journal)
+    return again
+
+
+async def replay_to(
+    reader: Reader, objects: Objects, row: TaskRow, workflow: Workflow[Any, Any], journal: tuple[Outcome, ...]
+) -> tuple[Replayed, Mapping[str, bytes | Failure]]:
+    """Feed rows of a run to a fresh kernel; return it with the results of its steps by key."""
     results: dict[str, bytes | Failure] = {}
     for key, found in (await reader.results(row.tenant, row.id)).items():
         results[key] = await stored_value(objects, row.tenant, found)
-    return replay(workflow, Start(row.id, row.input, row.created), journal, results)
+    return replay(workflow, Start(row.id, row.input, row.created), journal, results), results
 
 
 def signature(row: TaskRow) -> tuple[str, str]:

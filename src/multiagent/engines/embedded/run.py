@@ -21,7 +21,7 @@ from multiagent.core.usage import Bill
 from multiagent.engines.actions import Complete, Fail, RunStep, StartTimer
 from multiagent.engines.attempt import Ended, Work, ended_ops, start_op, started_op, stored_value
 from multiagent.engines.embedded.batch import Batch
-from multiagent.engines.embedded.ending import closing, ending_ops, quarantine_ops
+from multiagent.engines.embedded.ending import closing, ending_ops, holding_ops, quarantine_ops
 from multiagent.engines.embedded.records import Arrived, Closed, Opened, Parts
 from multiagent.engines.embedded.slots import Slot
 from multiagent.engines.embedded.turns import Turns
@@ -61,6 +61,7 @@ class Run:
         self._acks: dict[str, asyncio.Future[None] | None] = dict.fromkeys(opened.signals)
         self._inbox: deque[Arrived] = deque()
         self._slots: dict[str, Slot] = {}
+        self._held: dict[str, RunStep] = {}
         self._timers: dict[str, Entry] = {}
         self._shown: dict[str, object] = {}
         self._failed: Exception | None = None
@@ -124,7 +125,7 @@ class Run:
         batch = self._batch()
         batch.ops.extend(self._opened.ops)
         batch.absorb(self._tail, "")
-        for action in self._opened.pending:  # asked for before the journal's last row; the tail's own are in it
+        for action in self.kernel.pending():  # asked for before the journal's last row; the tail's own are in it
             if isinstance(action, RunStep):
                 batch.steps.setdefault(action.id, action)
             elif isinstance(action, StartTimer):
@@ -161,6 +162,8 @@ class Run:
         now = self._time = max(self._time, self._parts.clock.now())
         if arrived.work is not None and arrived.ended is not None:
             batch.ops.extend(ended_ops(arrived.work, arrived.ended, self._parts.owner, now))
+        if arrived.kind == "signal":
+            batch.ops.extend(holding_ops(self.row, self.kernel, arrived, now))
         row = self._row(arrived.kind, arrived.key, now, arrived.carried)
         batch.ops.append(AppendOutcome(tenant=self.row.tenant, task=self.row.id, outcome=row))
         batch.fed += 1
@@ -179,6 +182,7 @@ class Run:
         if batch.ending is not None:
             self._ending = batch.ending
         self._said_the_end = self._said_the_end or batch.said_the_end
+        self._hold(batch)
         starts = self._lease(batch)
         over = self._ending is not None and not self._slots and not self._inbox
         if over:
@@ -202,6 +206,13 @@ class Run:
             await self._begin(action, work, answers[position])
         self._leases_anew = True
         self._show_status()
+
+    def _hold(self, batch: Batch) -> None:
+        """Keep a paused run's new steps back; give them out once it goes on."""
+        for step_id in batch.cancels:
+            self._held.pop(step_id, None)
+        self._held.update(batch.steps)
+        batch.steps, self._held = ({}, self._held) if self.kernel.paused else (self._held, {})
 
     def _lease(self, batch: Batch) -> list[tuple[int, RunStep, Work]]:
         """Add the leases of a batch's steps; return where their answers will be."""
@@ -286,10 +297,12 @@ class Run:
             entry.cancel()
 
     def _show_status(self) -> None:
-        """Let the task's row say whether it waits for somebody."""
+        """Let the task's row say whether it is paused, or waits for somebody."""
         names = () if self._slots or self._inbox else self.kernel.waiting_signals()
         status: TaskStatus = "waiting" if names else "running"
-        if status != self._status:
+        if self.kernel.paused and self._ending is None:
+            status = "paused"
+        if status != self._status or status == "paused":  # a step may have said otherwise meanwhile
             now = self._parts.clock.now()
             update = UpdateTask(
                 tenant=self.row.tenant, id=self.row.id, time=now, status=status, waits_for=",".join(names)

@@ -168,7 +168,7 @@ class Reader(Protocol):
         ...
 
     async def unfinished(self) -> tuple[TaskRow, ...]:
-        """Return the queued, running and waiting tasks of all tenants, oldest first."""
+        """Return the queued, running, waiting and paused tasks of all tenants, oldest first."""
         ...
 
     async def agents(self, tenant: str, task: str) -> tuple[AgentRow, ...]:

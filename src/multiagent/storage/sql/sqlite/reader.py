@@ -126,7 +126,7 @@ class SqliteReader:
         """See ``Reader.unfinished``."""
         where = "status IN ('queued', 'running', 'waiting', 'paused')"
         rows = await self._rows(f"{_TASK} WHERE {where} ORDER BY created_at, id")
-        return tuple(_task(row) for row in rows if row[7] != "paused")
+        return tuple(map(_task, rows))
 
     async def agents(self, tenant: str, task: str) -> tuple[AgentRow, ...]:
         """See ``Reader.agents``."""
