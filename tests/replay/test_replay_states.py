@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from multiagent.core.travel import AtRow, RunState
+from multiagent.engines.base import Engine
 from multiagent.engines.embedded.batch import Batch
 from multiagent.engines.embedded.records import Arrived
 from multiagent.engines.embedded.run import Run
@@ -67,7 +68,7 @@ async def test_the_states_of_the_products_own_workflow_are_told_too(
     kept.mkdir()
     moments = []
 
-    async def look(engine: product_run.Engine) -> None:
+    async def look(engine: Engine) -> None:
         rows = await engine.history(product_run.TENANT, product_run.ID)
         moments.extend([await engine.state(product_run.TENANT, product_run.ID, AtRow(row.n)) for row in rows[:-1]])
 

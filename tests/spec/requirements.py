@@ -46,7 +46,7 @@ ACCEPTANCE = (
 )
 
 STEERING = (
-    Requirement("C2.fork", "a fork at each cut runs later steps only, inherits for nothing, repeats no effect", CONTROL),
+    Requirement("C2.fork", "a fork at each cut runs later steps only, inherits for nothing, repeats nothing", CONTROL),
     Requirement("C3.pause", "no step starts after PAUSED, and resume goes on", CONTROL),
     Requirement("C5.states", "the state at a cut equals the state recorded live at that point", CONTROL),
     Requirement("C6.belief", "a belief's update equals a brute-force Bayes calculation", CONTROL),

@@ -1,5 +1,4 @@
-"""The one error tree: each has a stable ``code``, whether trying again can help (``retryable``), and a message that
-tells what to do. ``Failure`` (``core.outcome``) is the same as data, for journals and wires.
+"""The one error tree: a stable ``code`` each, ``retryable``, a message that says what to do; as data: ``Failure``.
 
 PlatformError                INTERNAL
 ├── InvalidInput             INVALID_INPUT
@@ -31,7 +30,7 @@ PlatformError                INTERNAL
 │   ├── EngineOwned          ENGINE_OWNED          (another process owns this home)
 │   ├── NonDeterminism       NON_DETERMINISM
 │   ├── WorkflowBroken       WORKFLOW_BROKEN       (foreign awaitable, duplicate key, runaway)
-│   ├── Forked               FORKED                (what was asked for does not cross a fork's cut)
+│   ├── Forked               FORKED                (in engines.base: what was asked for does not cross a cut)
 │   ├── WorkflowTimeout      WORKFLOW_TIMEOUT      (a TimeoutError too)
 │   ├── StepTimeout          STEP_TIMEOUT          retryable
 │   ├── StepDeadline         STEP_DEADLINE
@@ -265,12 +264,6 @@ class WorkflowTimeout(EngineError, TimeoutError):
     """A durable timeout of workflow code passed before its work ended."""
 
     code = "WORKFLOW_TIMEOUT"
-
-
-class Forked(EngineError):
-    """A wait that must not cross a fork's cut stood there; the fork asks anew."""
-
-    code = "FORKED"
 
 
 class StepTimeout(EngineError):

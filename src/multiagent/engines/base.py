@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import msgspec
 
+from multiagent.core.errors import EngineError
 from multiagent.core.events import EventKind
 from multiagent.core.outcome import Outcome
 from multiagent.core.settings import TaskSettings
@@ -19,6 +20,12 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 I = TypeVar("I")  # noqa: E741 — input
 O = TypeVar("O")  # noqa: E741 — output
+
+
+class Forked(EngineError):
+    """A wait that must not cross a fork's cut stood there; the fork asks anew."""
+
+    code = "FORKED"
 
 
 class Handle(Protocol[T_co]):

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
-from multiagent.core.errors import Cancelled, Forked, NonDeterminism, WorkflowBroken
+from multiagent.core.errors import Cancelled, NonDeterminism, WorkflowBroken
 from multiagent.core.events import EventKind
 from multiagent.core.ids import ulid
 from multiagent.core.outcome import Failure, Outcome, Patch, failure
@@ -30,6 +30,7 @@ from multiagent.engines.actions import (
     StartTimer,
     Yielded,
 )
+from multiagent.engines.base import Forked
 from multiagent.engines.fiber import Fiber, Scheduler, Wait
 from multiagent.engines.splitmix import SplitMix
 from multiagent.engines.waits import SignalWait, StepWait, TimerWait
