@@ -10,7 +10,7 @@ import traceback
 import typer
 import typer.exceptions
 
-from multiagent.cli import doctor, exits, output, replay, run, sandbox, tasks
+from multiagent.cli import approvals, doctor, exits, output, replay, run, sandbox, tasks
 from multiagent.core.errors import InvalidInput, PlatformError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.add_typer(tasks.app, name="tasks")
 app.command("replay")(replay.replay)
+app.add_typer(approvals.app, name="approvals")
 app.add_typer(sandbox.app, name="sandbox")
 app.command("doctor")(doctor.doctor)
 

@@ -1,12 +1,15 @@
 """``multiagent tasks cancel|…``: steering a task from any terminal, whichever process works on it."""
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from multiagent.cli import output
 from multiagent.cli.home import here
+
+if TYPE_CHECKING:
+    from multiagent.app.steer import Steered
 
 TASK: TypeAlias = Annotated[str, typer.Argument(help="A task's id.", metavar="TASK")]
 REASON: TypeAlias = Annotated[str, typer.Option("--reason", help="Why; kept with the task.")]
@@ -15,7 +18,19 @@ JSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``multiagent tasks``."""
+    app.command("pause")(pause)
+    app.command("resume")(resume)
     app.command("cancel")(cancel)
+
+
+def pause(task: TASK, reason: REASON = "", json: JSON = False) -> None:
+    """Begin no new step of a task: running ones end and are kept, timers go on."""
+    _steer("pause", task, reason, json=json)
+
+
+def resume(task: TASK, json: JSON = False) -> None:
+    """Go on with a paused task."""
+    _steer("resume", task, "", json=json)
 
 
 def cancel(task: TASK, reason: REASON = "", json: JSON = False) -> None:
@@ -29,14 +44,18 @@ def _steer(kind: str, task: str, reason: str, *, json: bool) -> None:
     from multiagent.app.steer import steer
 
     places, _ = here()
-    done = asyncio.run(steer(Path(places.home), kind, task, reason.encode()))
+    tell(kind, asyncio.run(steer(Path(places.home), kind, task, reason.encode())), json=json)
+
+
+def tell(kind: str, done: "Steered", *, json: bool) -> None:
+    """Say what became of a command, and how to go on where nobody has taken it yet."""
     if json:
-        output.as_json({"task": task, "command": done.command, "kind": kind, "delivered": done.delivered})
+        output.as_json({"task": done.task, "command": done.command, "kind": kind, "delivered": done.delivered})
     elif done.delivered:
-        output.say(f"{kind} is delivered to task {task}")
+        output.say(f"{kind}: task {done.task} has it")
     if not done.delivered:
         waits = f"{kind} is kept and waits (command {done.command})"
         if done.owner is None:
-            output.say(f"{waits}: no process works on this home. Go on with: multiagent tasks follow {task}")
+            output.say(f"{waits}: no process works on this home. Go on with: multiagent tasks follow {done.task}")
         else:
             output.say(f"{waits}: process {done.owner} owns this home and is busy")

@@ -115,6 +115,10 @@ class Dispatcher:
             await self._engine.start(tenant, task, row.workflow, row.input)
         elif command.kind == "cancel":
             await self._engine.cancel(tenant, task, command.payload.decode())
+        elif command.kind == "pause":
+            await self._engine.pause(tenant, task, command.payload.decode(), command.id)
+        elif command.kind == "resume":
+            await self._engine.resume(tenant, task, command.id)
         elif command.kind == "decide":
             decision = msgspec.json.decode(command.payload, type=Decision)
             word = msgspec.json.encode(decision.word)

@@ -1,0 +1,63 @@
+"""Approvals from any terminal: what waits for a person, and what they say."""
+
+from pathlib import Path
+
+import msgspec
+
+from multiagent.agents.calls import Word
+from multiagent.app.build import TENANT
+from multiagent.app.steer import Steered, leave, owner, taken
+from multiagent.app.system import SystemClock
+from multiagent.core.errors import InvalidInput, NotFound
+from multiagent.core.pointer import assignment, put
+from multiagent.orchestrator.approvals import Decision
+from multiagent.storage.factory import open_reader
+from multiagent.storage.sql.base import ApprovalRow
+
+
+async def approvals(home: Path, *, task: str = "", pending: bool = True) -> tuple[ApprovalRow, ...]:
+    """Return what waits for a person, oldest first, or everything that ever did."""
+    async with open_reader(home) as reader:
+        return () if reader is None else await reader.approvals(TENANT, task=task, pending=pending)
+
+
+async def approval(home: Path, identity: str) -> ApprovalRow:
+    """Return an approval; NotFound where there is none."""
+    async with open_reader(home) as reader:
+        row = None if reader is None else await reader.approval(TENANT, identity)
+    if row is None:
+        raise NotFound(f"there is no approval {identity!r} here; `multiagent approvals list` shows those that wait")
+    return row
+
+
+async def decide(home: Path, identity: str, *, approved: bool, reason: str, sets: tuple[str, ...] = ()) -> Steered:
+    """Approve or reject, with arguments changed as ``sets`` (``PATH=VALUE``) say; wait until the owner has taken it.
+
+    The decision is bound to the arguments as they are shown now. Raises NotFound, InvalidInput for one that was
+    decided, has expired, or that the edit does not fit, PolicyDenied where policy denies the edited arguments.
+    """
+    row = await approval(home, identity)
+    _check_open(row)
+    edited = _edited(row, sets) if sets else ""
+    decision = Decision(identity, Word(approved, reason=reason, arguments=edited), row.args_hash)
+    command = await leave(home, "decide", row.task, msgspec.json.encode(decision))
+    delivered = await taken(home, command)
+    return Steered(command, row.task, delivered is not None, owner(home))
+
+
+def _check_open(row: ApprovalRow) -> None:
+    state = "expired" if row.state == "pending" and row.expires <= SystemClock().now() else row.state
+    if state != "pending":
+        by = f" by {row.decided_by}" if state in ("approved", "rejected") and row.decided_by else ""
+        word = "was approved and used" if state == "consumed" else f"is {state}{by}"
+        raise InvalidInput(f"approval {row.id} {word} already; nothing was changed")
+
+
+def _edited(row: ApprovalRow, sets: tuple[str, ...]) -> str:
+    if row.tool == "plan":
+        raise InvalidInput("a plan cannot be edited; reject it, and ask for something else")
+    arguments: object = msgspec.json.decode(row.arguments or b"{}")
+    for one in sets:
+        path, value = assignment(one)
+        arguments = put(arguments, path, value)
+    return msgspec.json.encode(arguments).decode()
