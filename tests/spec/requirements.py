@@ -46,6 +46,8 @@ ACCEPTANCE = (
 )
 
 STEERING = (
+    Requirement("C5.state", "the state at every cut of a run is the one that was recorded live", CONTROL),
+    Requirement("C5.step", "a finished run is stepped through on a terminal", CONTROL),
     Requirement("C2.fork", "a fork at each cut runs later steps only, inherits for nothing, repeats nothing", CONTROL),
     Requirement("C3.pause", "no step starts after PAUSED, and resume goes on", CONTROL),
     Requirement("C5.states", "the state at a cut equals the state recorded live at that point", CONTROL),

@@ -8,6 +8,7 @@ from multiagent.core.errors import (
     BudgetExceeded,
     EngineOwned,
     InvalidInput,
+    NonDeterminism,
     NotFound,
     PlatformError,
     PolicyDenied,
@@ -41,6 +42,7 @@ _BY_KIND: Final[tuple[tuple[type[PlatformError], int], ...]] = (
     (BreakerOpen, VENDOR),
     (StorageError, STORAGE),
     (EngineOwned, OWNED),
+    (NonDeterminism, DRIFTED),
     (SandboxError, SANDBOX),
 )
 

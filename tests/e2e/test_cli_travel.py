@@ -1,0 +1,119 @@
+"""Time travel through the real command line: replay, the state at a cut, stepping on a real terminal."""
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.house import House
+
+GUARD_S = 60
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, sandbox_cache: Path) -> House:
+    """A house in which one task has run on the offline model."""
+    house = House(tmp_path_factory.mktemp("travel") / "home", sandbox_cache, "")
+    house.extra = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": ""}
+    assert house.run("run", "What is 17% of 2340?", "-q").code == 0
+    return house
+
+
+def the_task(house: House) -> str:
+    """Its id."""
+    return next(iter(house.tasks()))
+
+
+def test_a_finished_task_replays_identically(house: House) -> None:
+    task = the_task(house)
+    plain, told = house.run("replay", task), house.run("replay", task, "--json")
+    assert (plain.code, told.code) == (0, 0)
+    assert "identical" in plain.out
+    assert told.record["identical"] is True
+    unknown = house.run("replay", "nobody")
+    assert (unknown.code, "NOT_FOUND" in unknown.err) == (9, True)
+
+
+def test_the_state_at_an_event_and_at_a_step(house: House) -> None:
+    """The calculator's check is pending just after the first turn; wrong cuts are refused."""
+    task = the_task(house)
+    state = house.run("replay", task, "--at", "a/t1/think/1", "--json").record
+    assert [one["key"] for one in state["pending"]] == ["a/t1/act/1/0/check"]  # type: ignore[attr-defined]
+    agents: Any = state["agents"]
+    (agent,) = agents
+    assert (agent["state"], agent["doing"], agent["turn"]) == ("acting", "calculator", 1)
+    shown = house.run("replay", task, "--at", str(state["event_seq"]))
+    assert "acting calculator" in shown.out
+    for wrong in ("9999", "nowhere"):
+        refused = house.run("replay", task, "--at", wrong)
+        assert (refused.code, "INVALID_INPUT" in refused.err) == (2, True)
+
+
+def test_off_a_terminal_the_whole_walk_is_printed(house: House) -> None:
+    """With --json a document a line; with a breakpoint only where it stops."""
+    task = the_task(house)
+    documents = [json.loads(line) for line in house.run("replay", task, "--step", "--json").out.splitlines()]
+    assert [one["n"] for one in documents] == list(range(1, len(documents) + 1))
+    turn = next(one for one in documents if one["key"] == "a/t1/think/1")
+    assert [message["role"] for message in turn["prompt"]] == ["system", "user"]
+    some = house.run("replay", task, "--step", "--break", "tool=calculator")
+    assert some.out.count("[calculator]") == 2
+    assert "#1 " not in some.out
+
+
+class Screen:
+    """A command on a terminal of its own."""
+
+    def __init__(self, house: House, *arguments: str) -> None:
+        self._master, end = pty.openpty()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "multiagent.cli.main", *arguments],
+            env=house.environment() | {"TERM": "xterm"}, stdin=end, stdout=end, stderr=end, start_new_session=True,
+        )  # fmt: skip
+        os.close(end)
+        self.seen = ""
+
+    def until(self, text: str) -> str:
+        """Read until a text is shown after what was read before; return what came."""
+        start = len(self.seen)
+        while text not in self.seen[start:]:
+            assert select.select([self._master], [], [], GUARD_S)[0], self.seen
+            self.seen += os.read(self._master, 65536).decode("utf-8", "replace")
+        return self.seen[start:]
+
+    def type(self, line: str) -> None:
+        """Type a line."""
+        os.write(self._master, f"{line}\n".encode())
+
+    def end(self) -> int:
+        """Wait for its end."""
+        code = self._process.wait(GUARD_S)
+        os.close(self._master)
+        return code
+
+
+@pytest.mark.requirement("C5.step")
+def test_a_run_is_stepped_through_on_a_terminal(house: House) -> None:
+    """Forward, back, to a breakpoint, a jump, the state, and out."""
+    screen = Screen(house, "replay", the_task(house), "--step", "--break", "tool=calculator")
+    assert "at cut 0" in screen.until("[0/")
+    screen.type("n")
+    assert "analyze" in screen.until("[1/")
+    screen.type("c")
+    assert "tool.checked" in screen.until("[3/")
+    screen.type("b")
+    shown = screen.until("[2/")
+    assert "prompt (2 messages)" in shown
+    assert "calls calculator" in shown
+    screen.type("j finish")
+    assert "397.8" in screen.until("[6/")
+    screen.type("s")
+    assert "completed" in screen.until("[6/")
+    screen.type("q")
+    assert screen.end() == 0
