@@ -9,6 +9,7 @@ import msgspec
 
 from multiagent.agents import calls as agent
 from multiagent.app.system import SystemClock, SystemIds
+from multiagent.core import plan as plans
 from multiagent.core.principal import Principal
 from multiagent.core.settings import TaskSettings
 from multiagent.core.step import StepDef
@@ -25,11 +26,11 @@ TENANT: Final = "local"
 ID: Final = "product-1"
 GUARD_S: Final = 60
 SPENT: Final = agent.Spent(Usage(10, 5), 100, 0, "scripted", "model")
-PLAN: Final = task.Plan(
+PLAN: Final = plans.Plan(
     (
-        task.Node("t1", "count", "count the lines", tools=("python",)),
-        task.Node("t2", "sum", "sum the amounts", tools=("python",)),
-        task.Node("t3", "compare", "compare both", ("t1", "t2"), ("calculator",)),
+        plans.Node("t1", "count", "count the lines", tools=("python",)),
+        plans.Node("t2", "sum", "sum the amounts", tools=("python",)),
+        plans.Node("t3", "compare", "compare both", ("t1", "t2"), ("calculator",)),
     )
 )
 INPUT: Final = TaskInput(ID, Principal(TENANT, "user"), "count, sum and compare", (), TaskSettings(), "seed")

@@ -3,6 +3,7 @@
 import msgspec
 
 from multiagent.core.budget import Limit
+from multiagent.core.plan import Strategy
 from multiagent.core.tier import Tier
 
 
@@ -10,7 +11,8 @@ class TaskSettings(msgspec.Struct, frozen=True):
     """What workflow code may know of configuration, through ``ctx.settings`` only, at each use.
 
     Times are seconds, scores 0–1, money pico-dollars. ``model`` empty means: routed by tier. ``tier`` None means:
-    chosen by complexity.
+    chosen by complexity. ``plan_only``: the task ends once its plan is made.
+    ``strategy`` is that of the agent tasks whose plan names none (None: direct).
     """
 
     simple_below: float = 0.3
@@ -29,3 +31,5 @@ class TaskSettings(msgspec.Struct, frozen=True):
     prompt_version: str = "1"
     policy_version: str = ""
     cache: bool = True
+    plan_only: bool = False
+    strategy: Strategy | None = None

@@ -5,12 +5,12 @@ from typing import Literal
 import msgspec
 
 from multiagent.core.label import Labels
+from multiagent.core.plan import Plan
 from multiagent.core.principal import Principal
 from multiagent.core.settings import TaskSettings
 from multiagent.core.usage import Bill
 
 TaskStatus = Literal["queued", "running", "waiting", "paused", "completed", "failed", "cancelled", "quarantined"]
-Mode = Literal["simple", "standard", "complex"]
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -24,7 +24,10 @@ class Attachment(msgspec.Struct, frozen=True):
 
 
 class TaskInput(msgspec.Struct, frozen=True):
-    """The start input of a task's workflow: small, frozen, by reference. ``seed`` (any text) seeds its randomness."""
+    """The start input of a task's workflow: small, frozen, by reference. ``seed`` (any text) seeds its randomness.
+
+    ``plan`` is one that its user wrote; None: one is made.
+    """
 
     task: str
     principal: Principal
@@ -34,6 +37,7 @@ class TaskInput(msgspec.Struct, frozen=True):
     seed: str
     session: str = ""
     end_user: str = ""
+    plan: Plan | None = None
 
 
 class Source(msgspec.Struct, frozen=True):

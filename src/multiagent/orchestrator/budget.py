@@ -10,8 +10,8 @@ from multiagent.agents.calls import Spent, Terms
 from multiagent.core.budget import Amount, Limit, Rung, rung, share
 from multiagent.core.events import EventKind
 from multiagent.core.facts import BudgetAlert
+from multiagent.core.plan import Mode
 from multiagent.core.settings import TaskSettings
-from multiagent.core.task import Mode
 from multiagent.core.tier import Tier, cheaper
 from multiagent.core.usage import Bill
 from multiagent.engines.base import Context
@@ -57,12 +57,14 @@ def width(most: int, at: Rung) -> int:
     return max(1, most // 2) if at == "fewer" else most
 
 
-def tier_for(settings: TaskSettings, mode: Mode, at: Rung, *, agent: bool) -> Tier:
-    """Return the tier of a call: the settings' own, else by mode; one cheaper from that rung on.
+def tier_for(settings: TaskSettings, mode: Mode, at: Rung, *, agent: bool, planned: Tier | None = None) -> Tier:
+    """Return the tier of a call: the plan's, else the settings' own, else by mode; one cheaper from that rung on.
 
     Agents' turns are most of the calls: small but for complex tasks, so that about half of all stay small.
     """
-    if settings.tier is not None:
+    if planned is not None:
+        chosen = planned
+    elif settings.tier is not None:
         chosen = settings.tier
     elif mode == "complex":
         chosen = "medium" if agent else "large"
@@ -114,11 +116,17 @@ class Treasury:
             alert = BudgetAlert(at, percent, self.used.tokens, self.used.pico, limit.tokens, limit.pico)
             self._ctx.emit(EventKind.BUDGET_ALERT, alert)
 
-    def terms(self, *, agent: bool = False, agent_limit: Limit = Limit()) -> Terms:  # noqa: B008 — frozen
-        """Return the terms of the next call."""
+    def terms(
+        self,
+        *,
+        agent: bool = False,
+        agent_limit: Limit = Limit(),  # noqa: B008 — frozen
+        planned: Tier | None = None,
+    ) -> Terms:
+        """Return the terms of the next call; ``planned`` is the tier that the plan gives its agent task."""
         settings = self._ctx.settings
         return Terms(
-            tier_for(settings, self.mode, self.rung, agent=agent),
+            tier_for(settings, self.mode, self.rung, agent=agent, planned=planned),
             settings.model,
             settings.max_output,
             settings.temperature,
@@ -129,13 +137,13 @@ class Treasury:
             settings.limit,
         )
 
-    def purse(self, agent: str, waiting: int) -> "AgentPurse":
+    def purse(self, agent: str, waiting: int, planned: Tier | None = None) -> "AgentPurse":
         """Promise an agent its share, as one of ``waiting`` that are still to start."""
         promised = sum(self._promised.values(), Amount())
         limit = self._ctx.settings.limit
         even = even_share(limit, self.used, promised, waiting)
         self._promised[agent] = Amount(even.tokens or 0, even.pico or 0)
-        return AgentPurse(self, agent, allowance(limit, self.used, even))
+        return AgentPurse(self, agent, allowance(limit, self.used, even), planned)
 
     def take(self, agent: str, spent: Spent) -> None:
         """Count an agent's call against what it was promised."""
@@ -159,14 +167,15 @@ class Treasury:
 class AgentPurse:
     """One agent's view of the treasury (``agents.loop.Purse``)."""
 
-    def __init__(self, treasury: Treasury, agent: str, limit: Limit) -> None:
+    def __init__(self, treasury: Treasury, agent: str, limit: Limit, planned: Tier | None = None) -> None:
         self._treasury = treasury
         self._agent = agent
         self._limit = limit
+        self._planned = planned
 
     def terms(self) -> Terms:
         """The terms of the agent's next call."""
-        return self._treasury.terms(agent=True, agent_limit=self._limit)
+        return self._treasury.terms(agent=True, agent_limit=self._limit, planned=self._planned)
 
     def book(self, spent: Spent) -> None:
         """The agent made a call."""

@@ -3,27 +3,9 @@
 import msgspec
 
 from multiagent.agents.calls import AgentResult, Spent, Terms
+from multiagent.core.plan import Mode, Plan
 from multiagent.core.step import StepDef, StepPolicy
-from multiagent.core.task import Mode, TaskResult, TaskStatus
-
-
-class Node(msgspec.Struct, frozen=True):
-    """One agent task of a plan."""
-
-    id: str
-    title: str
-    instruction: str
-    depends_on: tuple[str, ...] = ()
-    tools: tuple[str, ...] = ()
-    attachments: tuple[str, ...] = ()
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """A validated, acyclic plan; ``degraded``: it stands in for one that could not be made."""
-
-    tasks: tuple[Node, ...]
-    reason: str = ""
-    degraded: bool = False
+from multiagent.core.task import TaskResult, TaskStatus
 
 
 class AnalyzeInput(msgspec.Struct, frozen=True):
@@ -107,6 +89,14 @@ class FinishInput(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class PlannedInput(msgspec.Struct, frozen=True):
+    """The end of a task that only plans: what it came to."""
+
+    finish: FinishInput
+    analysis: AnalyzeOutput
+    plan: Plan
+
+
 _PURE = StepPolicy(attempt_timeout=60.0, deadline=300.0)
 _MODEL = StepPolicy(attempt_timeout=600.0, deadline=600.0)
 
@@ -114,3 +104,4 @@ ANALYZE = StepDef("analyze", AnalyzeInput, AnalyzeOutput, "orchestrator", _PURE)
 DECOMPOSE = StepDef("decompose", DecomposeInput, DecomposeOutput, "llm", _MODEL)
 SYNTHESIZE = StepDef("synthesize", SynthesizeInput, SynthesizeOutput, "llm", _MODEL)
 FINISH = StepDef("finish", FinishInput, TaskResult, "orchestrator", _PURE)
+PLANNED = StepDef("planned", PlannedInput, TaskResult, "orchestrator", _PURE)

@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from multiagent.core.task import Attachment, Mode
+from multiagent.core.plan import Mode
+from multiagent.core.task import Attachment
 
 BASE: Final = 0.1
 """Every query is at least this complex."""

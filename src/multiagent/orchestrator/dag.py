@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
-from multiagent.orchestrator.calls import Node
+from multiagent.core.plan import Node
 
 FailedDependency = Literal["skip", "continue"]
 """What becomes of a task with a failed dependency: ``skip`` skips it; ``continue`` lets it go on with what there is,

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from multiagent.core.errors import PlanInvalid
-from multiagent.orchestrator.calls import Node, Plan
+from multiagent.core.plan import Node, Plan
 from multiagent.orchestrator.dag import find_cycle
 
 SCHEMA: Final = (
@@ -25,7 +25,7 @@ SCHEMA: Final = (
 
 TITLE_CHARS: Final = 120
 INSTRUCTION_CHARS: Final = 8_000
-_ID: Final = re.compile(r"[a-z][a-z0-9_]{0,23}")
+ID: Final = re.compile(r"[a-z][a-z0-9_]{0,23}")
 _FENCE: Final = re.compile(r"\A```[a-z]*\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
 
 
@@ -82,7 +82,7 @@ def _check_size(nodes: tuple[Node, ...], known: Known) -> None:
 
 
 def _check_node(node: Node, ids: list[str], known: Known) -> None:
-    if not _ID.fullmatch(node.id):
+    if not ID.fullmatch(node.id):
         raise PlanInvalid(f"the id {node.id[:40]!r} is not a lower-case letter and up to 23 of a-z, 0-9 and _")
     if ids.count(node.id) > 1:
         raise PlanInvalid(f"the id {node.id!r} stands twice; ids must differ")

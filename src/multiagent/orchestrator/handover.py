@@ -2,6 +2,7 @@
 
 import msgspec
 
+from multiagent.core.plan import Plan
 from multiagent.core.settings import TaskSettings
 from multiagent.core.task import Attachment
 
@@ -11,6 +12,7 @@ class Handover(msgspec.Struct, frozen=True):
 
     Attachments are in objects already. ``settings`` are complete but for the policy version, which is the owner's.
     ``vendors`` are the model vendors that the sender has keys for: an owner without one of them refuses the task.
+    ``plan`` is one that the user wrote.
     """
 
     query: str
@@ -23,3 +25,4 @@ class Handover(msgspec.Struct, frozen=True):
     parent: str = ""
     root: str = ""
     vendors: tuple[str, ...] = ()
+    plan: Plan | None = None

@@ -8,8 +8,8 @@ from typing import Any
 
 from multiagent.agents.calls import AgentResult
 from multiagent.core.errors import StepFailed, WorkflowBroken
+from multiagent.core.plan import Node, Plan
 from multiagent.engines.base import Context, Group, Handle
-from multiagent.orchestrator.calls import Node, Plan
 from multiagent.orchestrator.dag import FailedDependency, readiness, waiting
 
 Start = Callable[[Node, Mapping[str, AgentResult]], Coroutine[Any, Any, AgentResult]]

@@ -13,6 +13,7 @@ from multiagent.core.errors import InvalidInput, NotFound
 from multiagent.core.events import EventDraft, EventKind
 from multiagent.core.facts import TaskSubmitted
 from multiagent.core.ids import Ids
+from multiagent.core.plan import Plan
 from multiagent.core.principal import Principal
 from multiagent.core.settings import TaskSettings
 from multiagent.core.task import TaskInput
@@ -40,19 +41,31 @@ class Submission:
     session_tokens: int | None = None
     end_user: str = ""
     idempotency_key: str = ""
+    plan: Plan | None = None
+
+
+Accepts = Callable[[Principal, Handover], None]
+"""Raises PlanInvalid where a task asks for what this process does not have."""
 
 
 class Service:
     """Accepts tasks and what is asked of them. ``wake`` tells the dispatcher that there is something to deliver."""
 
     def __init__(
-        self, writer: Writer, uploads: Uploads, clock: Clock, ids: Ids, wake: Callable[[], None] = lambda: None
+        self,
+        writer: Writer,
+        uploads: Uploads,
+        clock: Clock,
+        ids: Ids,
+        wake: Callable[[], None] = lambda: None,
+        accepts: Accepts = lambda _principal, _given: None,
     ) -> None:
         self._writer = writer
         self._uploads = uploads
         self._clock = clock
         self._ids = ids
         self._wake = wake
+        self._accepts = accepts
 
     async def submit(self, submission: Submission) -> TaskCreated:
         """Accept a task; return its id, and whether this call made it.
@@ -70,15 +83,17 @@ class Service:
             submission.session_tokens,
             submission.end_user,
             submission.idempotency_key,
+            plan=submission.plan,
         )
         return await self.accept(submission.principal, self._ids(), given)
 
     async def accept(self, principal: Principal, task: str, given: Handover) -> TaskCreated:
         """Accept a task under this id, idempotent by it; its attachments are in objects already.
 
-        Raises InvalidInput for a query that is empty, too long or no text, StorageError's children.
+        Raises InvalidInput for a query that is empty, too long or no text, PlanInvalid, StorageError's children.
         """
         checked_query(given.query)
+        self._accepts(principal, given)
         ops = self._accept(principal, task, given)
         try:
             answers = await self._writer.commit(*ops)
@@ -105,6 +120,7 @@ class Service:
             digest("multiagent.seed.v1", task),
             given.session,
             given.end_user,
+            given.plan,
         )
         ops: list[Op] = [PutUser(tenant=tenant, id=principal.user, time=now)]
         if given.session:

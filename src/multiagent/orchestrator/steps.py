@@ -13,6 +13,7 @@ from multiagent.core.errors import PlanInvalid
 from multiagent.core.label import Labels, join
 from multiagent.core.messages import Message, says
 from multiagent.core.outcome import Failure
+from multiagent.core.plan import Plan
 from multiagent.core.principal import Principal
 from multiagent.core.task import TaskInput, TaskResult
 from multiagent.core.tool import ToolSpec
@@ -22,18 +23,20 @@ from multiagent.orchestrator.calls import (
     ANALYZE,
     DECOMPOSE,
     FINISH,
+    PLANNED,
     SYNTHESIZE,
     AnalyzeInput,
     AnalyzeOutput,
     DecomposeInput,
     DecomposeOutput,
     FinishInput,
-    Plan,
+    PlannedInput,
     SynthesizeInput,
     SynthesizeOutput,
 )
 from multiagent.orchestrator.complexity import analyze, mode
 from multiagent.orchestrator.decompose import SCHEMA, Known, read_plan
+from multiagent.orchestrator.given import of_plan
 from multiagent.storage.sql.ops import PutAgentExecution, UpdateTask
 
 Steps = tuple[Step[Any, Any], ...]
@@ -53,6 +56,7 @@ def steps(asker: Asker) -> Steps:
         Step(DECOMPOSE, code.decompose),
         Step(SYNTHESIZE, code.synthesize),
         Step(FINISH, code.finish),
+        Step(PLANNED, code.planned),
     )
 
 
@@ -68,6 +72,8 @@ class TaskSteps:
         task = await self._asker.tasks.load(info.tenant, info.task)
         found = analyze(task.query, task.attachments)
         chosen = mode(found.score, given.simple_below, given.complex_from)
+        if task.plan is not None and task.plan.mode is not None:
+            chosen = task.plan.mode
         tools = tuple(spec.name for spec in self._ports.runner.specs(task.principal) if usable(spec, task.principal))
         now = self._ports.clock.now()
         await self._ports.writer.commit(
@@ -125,14 +131,30 @@ class TaskSteps:
 
         The task's final status is the engine's to write, with the end of its journal.
         """
+        return await self._finish(info, given, "", {})
+
+    async def planned(self, info: StepInfo, given: PlannedInput) -> TaskResult:
+        """Write the end of a task that only plans: its result holds the analysis and the plan."""
+        analysis, plan = given.analysis, given.plan
+        data: dict[str, object] = {
+            "mode": analysis.mode,
+            "score": analysis.score,
+            "reasons": list(analysis.reasons),
+            "degraded": plan.degraded,
+            "plan": of_plan(msgspec.structs.replace(plan, mode=analysis.mode)),
+        }
+        return await self._finish(info, given.finish, outline(plan), data)
+
+    async def _finish(self, info: StepInfo, given: FinishInput, told: str, data: dict[str, object]) -> TaskResult:
         texts = [await self._asker.chains.text(info.tenant, one.head) for one in given.agents]
         text = await self._asker.chains.text(info.tenant, given.answer)
         booked = await self._ports.reader.bill(info.tenant, info.task)
         tools = sum(one.bill.tool_calls for one in given.agents)
         bill = msgspec.structs.replace(booked, model_calls=given.model_calls, tool_calls=tools)
         result = TaskResult(
-            text or side_by_side(given.agents, texts),
+            text or told or side_by_side(given.agents, texts),
             sources_of(given.agents),
+            data,
             bill=bill,
             models=given.models,
             partial=given.partial,
@@ -187,6 +209,20 @@ def _read(text: str, known: Known) -> tuple[Plan | None, str]:
         return read_plan(text, known), ""
     except PlanInvalid as error:
         return None, error.message
+
+
+def outline(plan: Plan) -> str:
+    """Return a plan as a list: each task with what it waits for, its tools and its files."""
+    lines: list[str] = []
+    for node in plan.tasks:
+        told = [f"after {', '.join(node.depends_on)}"] if node.depends_on else []
+        told += [f"tools {', '.join(node.tools)}"] if node.tools else []
+        told += [f"files {', '.join(node.attachments)}"] if node.attachments else []
+        told += [f"agent {node.agent}"] if node.agent else []
+        told += [f"{node.tier} tier"] if node.tier else []
+        told += [node.strategy] if node.strategy else []
+        lines.append(f"- **{node.id}** {node.title}" + (f" ({'; '.join(told)})" if told else ""))
+    return "\n".join(lines)
 
 
 def side_by_side(agents: tuple[AgentResult, ...], texts: list[str]) -> str:

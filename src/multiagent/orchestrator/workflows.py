@@ -26,6 +26,7 @@ from multiagent.core.facts import (
     TaskStarted,
 )
 from multiagent.core.outcome import Failure
+from multiagent.core.plan import Node, Plan
 from multiagent.core.task import TaskInput, TaskResult, TaskStatus
 from multiagent.engines.base import Context, Workflow
 from multiagent.orchestrator.budget import Treasury, width
@@ -33,14 +34,14 @@ from multiagent.orchestrator.calls import (
     ANALYZE,
     DECOMPOSE,
     FINISH,
+    PLANNED,
     SYNTHESIZE,
     AnalyzeInput,
     AnalyzeOutput,
     DecomposeInput,
     FinishInput,
-    Node,
     PartRef,
-    Plan,
+    PlannedInput,
     SynthesizeInput,
 )
 from multiagent.orchestrator.scheduler import Scheduler
@@ -80,6 +81,8 @@ class TaskRun:
         )
         try:
             plan = await self._plan()
+            if settings.plan_only:
+                return await self._end("completed", Answered(""), None, plan)
             await self._run_agents(plan)
             answer = await self._answer(plan)
         except StepFailed as error:
@@ -96,12 +99,17 @@ class TaskRun:
         analysis = self._analysis = await ctx.step(ANALYZE, given, "analyze")
         self._treasury.mode = analysis.mode
         ctx.emit(EventKind.TASK_ANALYZED, TaskAnalyzed(analysis.score, analysis.mode, analysis.reasons))
-        plan = self._whole(analysis) if analysis.mode == "simple" else await self._decompose(analysis)
+        plan = await self._planned(analysis)
         tasks = tuple(
             PlannedTask(node.id, node.title, node.depends_on, node.tools, node.attachments) for node in plan.tasks
         )
         ctx.emit(EventKind.TASK_PLANNED, TaskPlanned(tasks, plan.reason, plan.degraded))
         return plan
+
+    async def _planned(self, analysis: AnalyzeOutput) -> Plan:
+        if self._task.plan is not None:
+            return self._task.plan
+        return self._whole(analysis) if analysis.mode == "simple" else await self._decompose(analysis)
 
     async def _decompose(self, analysis: AnalyzeOutput) -> Plan:
         """Ask for a plan; once more where it is invalid; then do without one."""
@@ -138,7 +146,7 @@ class TaskRun:
 
     async def _agent(self, node: Node, done: Mapping[str, AgentResult]) -> AgentResult:
         settings = self._ctx.settings
-        purse = self._treasury.purse(node.id, self._unstarted)
+        purse = self._treasury.purse(node.id, self._unstarted, node.tier)
         self._unstarted -= 1
         inputs = tuple(
             Finding(one, done[one].title, done[one].head) for one in node.depends_on if done[one].status == "completed"
@@ -194,7 +202,10 @@ class TaskRun:
     def _missing(self) -> tuple[str, ...]:
         return tuple(f"{one.title}: {_why(one)}" for one in self._agents.values() if one.status != "completed")
 
-    async def _end(self, status: TaskStatus, answer: Answered, failure: Failure | None) -> TaskResult:
+    async def _end(
+        self, status: TaskStatus, answer: Answered, failure: Failure | None, planned: Plan | None = None
+    ) -> TaskResult:
+        """Write the end; ``planned`` is the result of a task that only plans."""
         ctx, treasury = self._ctx, self._treasury
         agents = tuple(self._agents[name] for name in sorted(self._agents))
         missing = self._missing()
@@ -213,7 +224,10 @@ class TaskRun:
             failure.code if failure else "",
             failure.message if failure else "",
         )
-        result = await ctx.step(FINISH, given, "finish")
+        if planned is not None and self._analysis is not None:
+            result = await ctx.step(PLANNED, PlannedInput(given, self._analysis, planned), "planned")
+        else:
+            result = await ctx.step(FINISH, given, "finish")
         bill = result.bill
         ended = TaskEnded(
             bill.usage.total,

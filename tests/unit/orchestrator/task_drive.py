@@ -9,6 +9,7 @@ from multiagent.agents.calls import CallRef, CheckOutput, RunOutput, Spent, Thin
 from multiagent.core.budget import Limit
 from multiagent.core.events import EventKind
 from multiagent.core.outcome import Failure, Outcome
+from multiagent.core.plan import Node, Plan
 from multiagent.core.principal import Principal
 from multiagent.core.settings import TaskSettings
 from multiagent.core.task import Attachment, TaskInput, TaskResult
@@ -21,8 +22,6 @@ from multiagent.orchestrator.calls import (
     AnalyzeOutput,
     DecomposeOutput,
     FinishInput,
-    Node,
-    Plan,
     SynthesizeOutput,
 )
 from multiagent.orchestrator.workflows import TASK

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiagent.orchestrator.calls import Node
+from multiagent.core.plan import Node
 from multiagent.orchestrator.dag import find_cycle, leaves, order, readiness
 
 

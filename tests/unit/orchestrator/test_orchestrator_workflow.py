@@ -12,7 +12,8 @@ from multiagent.core.budget import Limit
 from multiagent.core.events import EventKind
 from multiagent.core.facts import AgentSkipped, BudgetAlert, TaskEnded, TaskPlanned
 from multiagent.core.outcome import Failure
-from multiagent.orchestrator.calls import DecomposeInput, DecomposeOutput, Plan, SynthesizeInput, SynthesizeOutput
+from multiagent.core.plan import Plan
+from multiagent.orchestrator.calls import DecomposeInput, DecomposeOutput, SynthesizeInput, SynthesizeOutput
 from tests.unit.orchestrator.task_drive import TaskDrive, node, script, spent, task
 
 BROKEN = Failure("VENDOR_REJECTED", "the vendor said no")
