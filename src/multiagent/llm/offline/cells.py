@@ -5,6 +5,7 @@ import functools
 import io
 import tokenize
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib import resources
 
 WORDS = frozenset((tokenize.NAME, tokenize.NUMBER, tokenize.STRING))
@@ -67,19 +68,37 @@ def cell(calls: str, instead: Mapping[str, str] | None = None) -> str:
     ``instead`` has simpler expressions for functions, where what they are for is known not to occur.
     """
     defined, imported = _library()
-    defined = defined | {name: ast.parse(f"{name} = {simple}").body[0] for name, simple in (instead or {}).items()}
-    main = ast.parse(calls)
-    wanted = list(_reads(main))
-    seen: set[str] = set()
+    simpler = {name: _small(ast.parse(f"{name} = {simple}").body[0]) for name, simple in (instead or {}).items()}
+    main = _small(ast.parse(calls))
+    order = dict.fromkeys((*defined, *simpler))
+    parts: dict[str, _Small] = {}
+    wanted, seen = set(main.reads), set[str]()
     while wanted:
         name = wanted.pop()
-        if name not in seen:
-            seen.add(name)
-            if name in defined:
-                wanted += _reads(defined[name])
+        seen.add(name)
+        if name in order:
+            parts[name] = simpler.get(name) or _definition(name)
+            wanted |= parts[name].reads - seen
     lines = sorted({imported[name] for name in seen if name in imported} | {"import json"})
-    parts = [ast.unparse(node) for name, node in defined.items() if name in seen]
-    return _narrow("\n".join([*lines, *parts, ast.unparse(main)])) + "\n"
+    return "\n".join([*lines, *(parts[name].text for name in order if name in parts), main.text]) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Small:
+    """A piece of program, written small, and the names it reads from elsewhere."""
+
+    text: str
+    reads: frozenset[str]
+
+
+def _small(node: ast.AST) -> _Small:
+    return _Small(_narrow(ast.unparse(node)), frozenset(_reads(node)))
+
+
+@functools.cache
+def _definition(name: str) -> _Small:
+    """Return what the guest modules bind to a name."""
+    return _small(_library()[0][name])
 
 
 def _reads(node: ast.AST) -> set[str]:
