@@ -8,12 +8,15 @@ from pathlib import Path
 
 import msgspec
 
+from multiagent.core.errors import ToolArguments
 from multiagent.core.messages import Message, Text, ToolCall, ToolResult, says
 from multiagent.core.tool import ToolSpec
 from multiagent.llm.base import ModelRequest, Purpose
 from multiagent.llm.offline.planner import Plan, PlannedTask
 from multiagent.llm.offline.provider import answer
+from multiagent.tools.builtin.arithmetic import calculate
 from multiagent.tools.builtin.encoding import detect
+from multiagent.tools.builtin.functions import write
 from multiagent.tools.builtin.kinds import kind_of
 from multiagent.tools.builtin.reading import HEAD
 
@@ -59,7 +62,10 @@ def run_tool(call: ToolCall, files: list[Path]) -> tuple[str, bool]:
     if call.name == "python":
         return run_python(call.arguments, files[0].parent)
     if call.name == "calculator":
-        return str(eval(given["expression"])), False
+        try:
+            return write(calculate(given["expression"])), False
+        except ToolArguments as error:
+            return f"Error: {error}", True
     text = next(one for one in files if one.name == given["name"]).read_text("utf-8", "replace")
     return f"[{given['name']}: text, lines 1-9 of 9]\n{text}", False
 

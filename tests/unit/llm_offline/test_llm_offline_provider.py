@@ -41,6 +41,23 @@ def sales(tmp_path: Path) -> Path:
         ("square root of 144", "sqrt(144)"),
         ("On 2021-03-04, what happened?", ""),
         ("Who won in 1998?", ""),
+        ("1.5e3 * 2", "1.5e3 * 2"),
+        ("compute 2.5e-3 * 4", "2.5e-3 * 4"),
+        ("increase 80 by 25%", "80 * (1 + 25/100)"),
+        ("100 - 30%", "100 * (1 - 30/100)"),
+        ("20% off 50", "50 * (1 - 20/100)"),
+        ("what is 10-3?", "10-3"),
+        ("2的10次方", "2**10"),
+        ("What was revenue in 2020-2023?", ""),
+        ("call 555-1234", ""),
+        ("total of 2020, 2021 and 2022", ""),
+        ("50 + 100 - 30%", ""),
+        ("2*3 + x", ""),
+        ("0x10 + 5", ""),
+        ("5 plus 3 times 2 for 10 people", ""),
+        ("3,5 + 2", ""),
+        ("$5 + $3", ""),
+        ("1.2.3+4", ""),
     ],
 )
 def test_arithmetic_in_words_becomes_an_expression(query: str, expression: str) -> None:
@@ -52,6 +69,20 @@ def test_a_sum_goes_through_the_calculator() -> None:
     text, calls = work(plan.tasks[0], "what is 17% of 2,340?", [])
     assert [call.name for call in calls] == ["calculator"]
     assert text == "17/100*2340 = **397.8**"
+
+
+def test_a_sum_that_has_no_result_is_not_answered() -> None:
+    assert end_to_end("10/0", [])[0].startswith("- Not answered: 10/0.")
+
+
+@pytest.mark.parametrize("most", [1, 12])
+def test_a_question_of_a_table_and_a_sum_get_an_answer_each(sales: Path, most: int) -> None:
+    query = "total units by city. Also what is 12*12?"
+    plan = plan_of(query, [sales], max_tasks=most)
+    texts = [work(one, query, [sales] if one.attachments else [])[0] for one in plan.tasks]
+    assert len(texts) == min(most, 2)
+    assert "12*12 = **144**" in "".join(texts)
+    assert "Total of `units` by `city`" in "".join(texts)
 
 
 def test_a_question_of_knowledge_is_declined_with_what_would_help() -> None:

@@ -74,8 +74,8 @@ def _work(asked: Asked, words: Words, room: int) -> Work:
     tables = [one for one in files if one.form in {"table", "json"}]
     theme = theme_of(asked.task.instruction)
     parts: list[str] = []
-    if not files:
-        return (yield from _sums(asked, words))
+    if not files or (theme in {"", "all"} and expressions(asked.query)):
+        parts.append((yield from _sums(asked, words)))
     for file in files if theme != "join" else []:
         told = yield from (_table(asked, file, words, room) if file in tables else _text(asked, file, words))
         parts.append(told)

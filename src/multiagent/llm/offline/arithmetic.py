@@ -1,70 +1,94 @@
-"""Arithmetic in a query's words, as expressions for the calculator tool; nothing is computed here."""
+"""Arithmetic in a query's words, as expressions for the calculator tool; nothing is computed here.
 
+An expression is claimed only where it uses every number of its clause: a part of what is asked is a wrong answer.
+"""
+
+import ast
+import functools
+import json
 import re
+from importlib import resources
 from typing import Final
 
-NUMBER: Final = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
-SPOKEN: Final = (
-    (r"(?:divided by|over|除以|÷)", "/"),
-    (r"(?:multiplied by|times|乘以|乘|×|·)", "*"),
-    (r"(?:plus|added to|加上|加)", "+"),
-    (r"(?:minus|less|减去|减|−|–)", "-"),
-    (r"(?:to the power of|raised to(?: the power of)?|的?(?<=\d)次方|\^)", "**"),
-    (r"squared|的平方(?!根)", "**2"),
-    (r"cubed|的立方(?!根)", "**3"),
-    (r"（", "("),
-    (r"）", ")"),
+N: Final = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
+LIST: Final = (
+    rf"\b(sum|total|average|mean|product)\s+(?:of\s+)?(?:the\s+)?(?:numbers?\s*)?:?\s*((?:-?{N}(?:\s*(?:,|and)\s*)+)+-?{N})"
+    rf"|((?:-?{N}(?:\s*(?:,|、|和|与)\s*)+)+-?{N})\s*的\s*(总和|平均|和|乘积)"
 )
-CHUNK: Final = re.compile(r"(?:sqrt\(|[-+(\s]|(?<![A-Za-z\d.]))*\d[\d.\s()+*/%-]*(?:sqrt\([\d.]+\)[\d.\s()+*/%-]*)*")
+RUN: Final = re.compile(rf"(?:sqrt\(|[-+*/%()\s]|{N})+")
+ASKED: Final = re.compile(
+    r"(?:^|\bis|what's|compute|calculate|evaluate|work out|=|计算|算一下|算|求|[:：])\W*$", re.IGNORECASE
+)
+CLAUSE: Final = re.compile(
+    r"[?!;？！；。\n]|[.,](?=\s|$)|\b(?:and|also|then|plus)\b|另外|并且|以及|还有", re.IGNORECASE
+)
 
 
 def expressions(query: str) -> list[str]:
     """Return the expressions that a query asks to compute, in order; empty where it asks for none."""
-    text = query.replace("，", ",").replace("＋", "+").replace("＝", "=")
+    text = query.replace("，", ", ").replace("＋", "+").replace("＝", "=")
+    text = re.sub(LIST, _listed, text, flags=re.IGNORECASE)
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
-    if found := _listed(text):
-        return [found]
-    text = re.sub(
-        r"(?:the )?square root of\s*(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)的平方根", r"sqrt(\1\2)", text, flags=re.IGNORECASE
-    )
-    text = re.sub(r"(\d+(?:\.\d+)?)\s*的\s*(\d+(?:\.\d+)?)\s*(?:%|％|百分之)", r"\2/100*\1", text)
-    text = re.sub(
-        r"(\d+(?:\.\d+)?)\s*(?:%|％|per ?cent)\s*(?:of|off?)\s*(\d+(?:\.\d+)?)", r"\1/100*\2", text, flags=re.IGNORECASE
-    )
-    text = re.sub(r"(\d+(?:\.\d+)?)\s*的\s*百分之\s*(\d+(?:\.\d+)?)", r"\2/100*\1", text)
-    for words, sign in SPOKEN:
-        text = re.sub(
-            rf"\s*{words}\s*", f" {sign} " if "*" not in sign or sign == "*" else sign, text, flags=re.IGNORECASE
+    for pattern, form in _rewritten():
+        text = pattern.sub(form, text)
+    # A clause that stands so in the query has signs as they were written, not as words.
+    found = [one for part in CLAUSE.split(text) for one in _claimed(part, lone=part.strip() in query)]
+    return [re.sub(r"\s+", " ", one) for one in found]
+
+
+@functools.cache
+def _rewritten() -> list[tuple[re.Pattern[str], str]]:
+    """Return the patterns of ``arithmetic.json``, N for a number, in order, with what is written for them."""
+    rows = json.loads((resources.files(__package__) / "arithmetic.json").read_text(encoding="utf-8"))
+    return [(re.compile(pattern.replace("N", N), re.IGNORECASE), form) for pattern, form in rows]
+
+
+def _claimed(clause: str, *, lone: bool) -> list[str]:
+    """Return a clause's expressions, or none where a number is in none of them.
+
+    A lone - or / may be a range, a date or a telephone number: it counts where nothing else is said than to compute it.
+    """
+    found: list[str] = []
+    for run in RUN.finditer(clause):
+        text = run[0].strip()
+        before, after = clause[: run.start()], clause[run.end() :]
+        if not re.search(r"\d", text):
+            continue
+        touches = (
+            re.search(r"[A-Za-z\d_.,:#$€£¥@]$", before)
+            if run[0][0] != " "
+            else re.search(r"(?<![\'’])\b[A-Za-z] ?$", before)
         )
-    text = re.sub(r"(?<=[\d)])\s*[xX]\s*(?=[\d(])", "*", text)
-    text = re.sub(r"(\d+(?:\.\d+)?)\s*[%％](?!\s*\d)", r"(\1/100)", text)
-    found_all = [one[0].strip().rstrip("+-*/. ") for one in CHUNK.finditer(text)]
-    return [_tidy(one) for one in found_all if _asks(one)]
+        touches = touches or re.match(r"[A-Za-z\d_.,:#$€£¥@]", after) if run[0][-1] != " " else touches
+        sure = (
+            re.search(r"[*+%(]|sqrt", text)
+            or not lone
+            or (ASKED.search(before) and re.match(r"\W*(?:等于|是)?(?:多少)?\W*$", after))
+        )
+        if touches or not sure or not _whole(text):
+            return []
+        found.append(text)
+    return found
 
 
-def _asks(chunk: str) -> bool:
-    """An expression has an operator between numbers, or a root; a date or a bare number is none."""
-    if re.fullmatch(r"\s*\d{4}-\d{1,2}(-\d{1,2})?\s*", chunk) or chunk.count("(") != chunk.count(")"):
+def _whole(text: str) -> bool:
+    """Whether this is an expression with an operator or a root, and no date."""
+    if re.match(r"[-+]\s|\d{4}-\d\d?-\d|\d\d?/\d\d?/\d{4}$", text):
         return False
-    return "sqrt(" in chunk or bool(re.search(r"[\d)]\s*(?:\*\*|[-+*/%])\s*[-(\d]", chunk))
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return False
+    return any(isinstance(one, ast.BinOp | ast.Call) for one in ast.walk(tree))
 
 
-def _tidy(chunk: str) -> str:
-    return re.sub(r"\s+", " ", chunk)
-
-
-def _listed(text: str) -> str:
+def _listed(hit: re.Match[str]) -> str:
     """Sum, average or product of numbers in a list."""
-    hit = re.search(
-        rf"(sum|total|average|mean|product|总和|平均|之和|乘积|求和)[^\d-]{{0,16}}((?:-?{NUMBER}(?:\s*(?:,|、|and|和|与)\s*)+)+-?{NUMBER})"
-        rf"|((?:-?{NUMBER}(?:\s*(?:,|、|和|与)\s*)+)+-?{NUMBER})\s*的?\s*(总和|平均|和|乘积)",
-        text,
-        re.IGNORECASE,
-    )
-    if not hit:
-        return ""
-    way, numbers = (hit[1] or hit[4]).lower(), re.findall(rf"-?{NUMBER}", hit[2] or hit[3])
+    way, numbers = (hit[1] or hit[4]).lower(), re.findall(rf"-?{N}", hit[2] or hit[3])
+    plain = [one.replace(",", "") for one in numbers]
+    if all(re.fullmatch(r"(?:19|20)\d\d", one) for one in plain):
+        return hit[0]
     if way in {"product", "乘积"}:
-        return " * ".join(numbers)
-    joined = " + ".join(numbers)
-    return f"({joined}) / {len(numbers)}" if way in {"average", "mean", "平均"} else joined
+        return " " + " * ".join(plain) + " "
+    joined = " + ".join(plain)
+    return f" ({joined}) / {len(numbers)} " if way in {"average", "mean", "平均"} else f" {joined} "

@@ -54,7 +54,7 @@ def plan(asked: Asked) -> Plan:
     for at, draft in enumerate(drafts, 1):
         files = tuple(one.name for one in draft.files)
         title = words.say(f"{draft.theme} task", names=words.names(files) or draft.topic)[:120]
-        query = f"{draft.topic}; {asked.query}" if draft.topic else asked.query
+        query = draft.topic or asked.query
         instruction = words.say("instruction", theme=draft.theme, title=title, query=query[:1500])
         before = tuple(task.id for task in tasks) if draft.last else ()
         wanted = tuple(name for name in _tools(draft) if name in tools)
@@ -67,12 +67,16 @@ def _drafts(asked: Asked) -> list[Draft]:
     named = [one for one in files if one.name.lower() in asked.query.lower()]
     if named and not re.search(r"\b(?:all|others?|every|rest)\b|其他|所有|全部", asked.query, re.IGNORECASE):
         files = named
+    sums = [Draft("sum", topic=one) for one in dict.fromkeys(expressions(asked.query))]
     if not files:
-        sums = expressions(asked.query)
-        return [Draft("sum", topic=one) for one in sums] or [Draft("answer", tuple(asked.attachments))]
+        return sums or [Draft("answer", tuple(asked.attachments))]
+    return sorted([*_read(asked.query, files), *sums], key=lambda one: one.last)
+
+
+def _read(query: str, files: list[File]) -> list[Draft]:
     tables = [one for one in files if one.form in {"table", "json"}]
     if len(files) == 1 and tables:
-        return [Draft(theme, tuple(files)) for theme in themes(asked.query, files[0])]
+        return [Draft(theme, tuple(files)) for theme in themes(query, files[0])]
     drafts = [Draft("table" if one in tables else "text", (one,)) for one in files]
     if len(tables) > 1:
         drafts.append(Draft("join", tuple(tables), last=True))
@@ -104,7 +108,8 @@ def _fewer(drafts: list[Draft], most: int) -> list[Draft]:
     room = most - len(last)
     kept, rest = single[: room - 1], single[room - 1 :]
     files = dict.fromkeys(file for one in rest for file in one.files)
-    theme = rest[0].theme if len({one.theme for one in rest}) == 1 else "table"
+    every = {one.theme for one in rest}
+    theme = rest[0].theme if len(every) == 1 else "all" if "sum" in every else "table"
     merged = Draft(theme, tuple(files), topic="; ".join(one.topic for one in rest if one.topic))
     return [*kept, merged, *last]
 
@@ -114,6 +119,7 @@ def _tools(draft: Draft) -> tuple[str, ...]:
         return ()
     if draft.theme == "sum":
         return ("calculator",)
+    more = ("calculator",) if draft.theme == "all" else ()
     if any(one.form == "pdf" for one in draft.files):
-        return ("attachments", "text_processor")
-    return ("python", "attachments")
+        return ("attachments", "text_processor", *more)
+    return ("python", "attachments", *more)
