@@ -23,7 +23,7 @@ from multiagent.app.system import SystemClock, SystemIds
 from multiagent.config.settings import Places, Settings
 from multiagent.core.events import Event
 from multiagent.core.principal import Principal
-from multiagent.engines.base import Engine, RunResult
+from multiagent.engines.base import RecoveringEngine, RunResult
 from multiagent.engines.factory import EngineParts, open_engine, own_home
 from multiagent.llm.factory import open_gate
 from multiagent.llm.gate import GateStorage
@@ -46,7 +46,7 @@ class Platform:
     """The platform of one process, open: submit, follow, look."""
 
     def __init__(
-        self, settings: Settings, storage: Storage, engine: Engine, service: Service, policy_hash: str
+        self, settings: Settings, storage: Storage, engine: RecoveringEngine, service: Service, policy_hash: str
     ) -> None:
         self._settings = settings
         self._storage = storage
@@ -78,6 +78,14 @@ class Platform:
         async for _ in self.follow(task):
             pass
         return await self._engine.result(TENANT, task)
+
+    async def busy(self) -> bool:
+        """Whether any task is under way here, or waits for a person or a time; paused ones have nothing to do."""
+        return any(row.status != "paused" for row in await self._storage.reader.unfinished())
+
+    async def drain(self, seconds: float) -> None:
+        """Begin no step any more and give running ones so long to end; the rest stays to be gone on with."""
+        await self._engine.drain(seconds)
 
     async def replay(self, task: str) -> RunResult:
         """Feed a task's journal to today's code; NonDeterminism where it drifts."""

@@ -40,6 +40,7 @@ def scope_limits(settings: Settings) -> Limits:
         session=Limit(budget.session_tokens, None),
         user_day=_dollars(budget.user_day_usd),
         tenant_day=_dollars(budget.tenant_day_usd),
+        approval_s=settings.approvals.expire_s,
     )
 
 

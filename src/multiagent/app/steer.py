@@ -13,20 +13,21 @@ import msgspec
 
 from multiagent.app.ask import Ask
 from multiagent.app.build import LOCAL_USER, TENANT
-from multiagent.app.follow import watch
+from multiagent.app.follow import WATCH_S, watch
 from multiagent.app.intake import present_vendors
 from multiagent.app.models import gate_config
 from multiagent.app.snapshot import task_settings
 from multiagent.app.system import SystemClock, SystemIds
 from multiagent.config.settings import Places, Settings
-from multiagent.core.errors import InvalidInput, NotFound, PlatformError
+from multiagent.core.errors import InvalidInput, NotFound, PlatformError, StorageUnavailable
 from multiagent.core.events import Event
+from multiagent.core.task import TaskInput
 from multiagent.engines.factory import owner_of
 from multiagent.orchestrator.handover import Handover
 from multiagent.orchestrator.service import checked_query
 from multiagent.orchestrator.uploads import Uploads
 from multiagent.storage.factory import open_inbox, open_objects, open_reader
-from multiagent.storage.sql.base import CommandRow, Reader
+from multiagent.storage.sql.base import CommandRow, CommandState, Reader
 
 POLL_S: Final = 0.02
 TAKEN_S: Final = 15.0
@@ -34,6 +35,9 @@ TAKEN_S: Final = 15.0
 
 FINISHED: Final = ("completed", "failed", "cancelled", "quarantined")
 """How tasks end."""
+
+RETRIED: Final = ("failed", "cancelled", "quarantined")
+"""Those that may be tried again."""
 
 
 class Steered(msgspec.Struct, frozen=True):
@@ -60,6 +64,47 @@ async def hand_over(places: Places, settings: Settings, wanted: Ask, environment
         vendors=tuple(sorted(present_vendors(gate_config(settings, "terminal"), environment))),
     )
     return await leave(home, "submit", "", msgspec.json.encode(given))
+
+
+async def retry(places: Places, settings: Settings, task: str, environment: Mapping[str, str]) -> str:
+    """Leave a new task with the input of one that failed or was cancelled, linked to it; return the new one's id.
+
+    Raises NotFound, and InvalidInput where the task goes on or has its answer.
+    """
+    home = Path(places.home)
+    async with open_reader(home) as reader:
+        row = None if reader is None else await reader.task(TENANT, task)
+    if row is None:
+        raise NotFound(f"there is no task {task!r} here; `multiagent tasks list` shows those there are")
+    if row.status not in RETRIED:
+        raise InvalidInput(f"task {task} is {row.status}; only one that failed or was cancelled is tried again")
+    old = msgspec.json.decode(row.input, type=TaskInput)
+    given = Handover(
+        old.query,
+        old.attachments,
+        old.settings,
+        old.session,
+        end_user=old.end_user,
+        parent=task,
+        root=row.root_id or task,
+        vendors=tuple(sorted(present_vendors(gate_config(settings, "terminal"), environment))),
+    )
+    return await leave(home, "submit", "", msgspec.json.encode(given))
+
+
+async def ended(home: Path, task: str, seconds: float | None) -> bool:
+    """Wait until a task has ended, at the most so long; return whether it has. NotFound where there is none."""
+    until = None if seconds is None else time.monotonic() + seconds
+    while True:
+        async with open_reader(home) as reader:
+            row = None if reader is None else await reader.task(TENANT, task)
+            if row is None and not await _submitted(home, reader, task):
+                raise NotFound(f"there is no task {task!r} here; `multiagent tasks list` shows those there are")
+        if row is not None and row.status in FINISHED:
+            return True
+        if until is not None and time.monotonic() >= until:
+            return False
+        await asyncio.sleep(WATCH_S)
 
 
 async def leave(home: Path, kind: str, task: str, payload: bytes) -> str:
@@ -93,20 +138,22 @@ async def taken(home: Path, command: str, seconds: float = TAKEN_S) -> str | Non
     until = time.monotonic() + seconds
     while True:
         owned = owner_of(home) is not None
-        async with open_reader(home) as reader:
-            while reader is not None:
-                state = await reader.command(TENANT, command)
-                if state is not None and state.delivered is not None:
-                    if state.error:
-                        raise refusal(state.error)
-                    return state.task
-                if not owned or time.monotonic() > until:
-                    return None
-                await asyncio.sleep(POLL_S)
-                owned = owner_of(home) is not None
+        state = await _state(home, command)
+        if state is not None and state.delivered is not None:
+            if state.error:
+                raise refusal(state.error)
+            return state.task
         if not owned or time.monotonic() > until:
             return None
         await asyncio.sleep(POLL_S)
+
+
+async def _state(home: Path, command: str) -> CommandState | None:
+    try:
+        async with open_reader(home) as reader:
+            return None if reader is None else await reader.command(TENANT, command)
+    except StorageUnavailable:  # its owner is about to make it
+        return None
 
 
 def owner(home: Path) -> int | None:

@@ -29,6 +29,7 @@ SANDBOX: Final = 8
 NOT_FOUND: Final = 9
 OWNED: Final = 10
 DRIFTED: Final = 11
+WAITING: Final = 12
 INTERRUPTED: Final = 130
 TERMINATED: Final = 143
 

@@ -8,6 +8,7 @@ import typer
 
 from multiagent.cli import output
 from multiagent.cli.home import here
+from multiagent.cli.steer import DETACH
 from multiagent.core.errors import InvalidInput
 from multiagent.core.money import usd
 from multiagent.core.tier import tier as tier_of
@@ -28,6 +29,7 @@ def run(
         str | None, typer.Option("--tier", help="small, medium or large; chosen by complexity if not given.")
     ] = None,
     max_agents: Annotated[int | None, typer.Option("--max-agents", help="Agents at work at the same time.")] = None,
+    detach: DETACH = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> int:
@@ -35,7 +37,7 @@ def run(
     import asyncio
 
     from multiagent.app.ask import Ask
-    from multiagent.cli.session import ask
+    from multiagent.cli import detached, session
 
     _within("--budget-tokens", budget_tokens, _MOST_TOKENS)
     _within("--max-agents", max_agents, _MOST_AGENTS)
@@ -48,7 +50,8 @@ def run(
         max_agents=max_agents,
     )
     places, settings = here()
-    return asyncio.run(ask(places, settings, wanted, output.Manner(json=json, quiet=quiet)))
+    do = detached.detach if detach else session.ask
+    return asyncio.run(do(places, settings, wanted, output.Manner(json=json, quiet=quiet)))
 
 
 def _within(option: str, value: int | None, most: int) -> None:

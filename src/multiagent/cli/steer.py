@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 TASK: TypeAlias = Annotated[str, typer.Argument(help="A task's id.", metavar="TASK")]
 REASON: TypeAlias = Annotated[str, typer.Option("--reason", help="Why; kept with the task.")]
+DETACH: TypeAlias = Annotated[bool, typer.Option("--detach", "-d", help="In the background; print the id and leave.")]
+QUIET: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 JSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -21,6 +23,8 @@ def register(app: typer.Typer) -> None:
     app.command("pause")(pause)
     app.command("resume")(resume)
     app.command("cancel")(cancel)
+    app.command("retry")(retry)
+    app.command("wait")(wait)
 
 
 def pause(task: TASK, reason: REASON = "", json: JSON = False) -> None:
@@ -36,6 +40,39 @@ def resume(task: TASK, json: JSON = False) -> None:
 def cancel(task: TASK, reason: REASON = "", json: JSON = False) -> None:
     """Stop a task for good: its running steps are cancelled, its agents too."""
     _steer("cancel", task, reason, json=json)
+
+
+def retry(task: TASK, detach: DETACH = False, json: JSON = False, quiet: QUIET = False) -> int:
+    """Do a task that failed or was cancelled once more, as a new one with the same input, linked to it."""
+    import asyncio
+
+    from multiagent.cli.detached import try_again
+
+    places, settings = here()
+    return asyncio.run(try_again(places, settings, task, output.Manner(json=json, quiet=quiet), alone=detach))
+
+
+def wait(
+    task: TASK,
+    timeout: Annotated[float | None, typer.Option("--timeout", min=0, help="At most so many seconds.")] = None,
+    json: JSON = False,
+) -> int:
+    """Wait until a task has ended, whichever process works on it, and print its answer."""
+    import asyncio
+
+    from multiagent.app.look import look
+    from multiagent.app.steer import ended, owner
+    from multiagent.cli import exits
+    from multiagent.cli.session import show
+
+    places, _ = here()
+    home = Path(places.home)
+    if owner(home) is None and not asyncio.run(ended(home, task, 0)):
+        output.say(f"no process works on this home; to go on with the task: multiagent tasks follow {task}")
+    if not asyncio.run(ended(home, task, timeout)):
+        output.say(f"task {task} has not ended within {timeout:g} s; it goes on")
+        return exits.WAITING
+    return show(asyncio.run(look(home, task)), output.Manner(json=json))
 
 
 def _steer(kind: str, task: str, reason: str, *, json: bool) -> None:

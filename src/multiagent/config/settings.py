@@ -73,6 +73,21 @@ class AttachmentSettings(_Section, frozen=True, kw_only=True):
     max_count: int = 50
 
 
+class ApprovalSettings(_Section, frozen=True, kw_only=True):
+    """How long a person has to approve, in seconds."""
+
+    expire_s: int = 604_800
+
+
+class OwnerSettings(_Section, frozen=True, kw_only=True):
+    """The background owner (``run --detach``): ends when idle for so many seconds; asked to stop, gives running steps
+    so many to end.
+    """
+
+    idle_s: float = 5.0
+    drain_s: float = 10.0
+
+
 class OfflineSettings(_Section, frozen=True, kw_only=True):
     """The built-in stand-in model: added latency a call in seconds, share of calls that fail (0–1)."""
 
@@ -89,6 +104,8 @@ class Settings(_Section, frozen=True, kw_only=True):
     sandbox: SandboxSettings = SandboxSettings()
     cache: CacheSettings = CacheSettings()
     attachments: AttachmentSettings = AttachmentSettings()
+    approvals: ApprovalSettings = ApprovalSettings()
+    owner: OwnerSettings = OwnerSettings()
     offline: OfflineSettings = OfflineSettings()
     models_file: str = ""
     policy_dir: str = ""
@@ -119,12 +136,15 @@ def check(settings: Settings) -> list[str]:
         "sandbox.output_kib": settings.sandbox.output_kib,
         "attachments.max_mib": settings.attachments.max_mib,
         "attachments.max_count": settings.attachments.max_count,
+        "approvals.expire_s": settings.approvals.expire_s,
     }
     wrong.extend(f"{name} must be at least 1, not {value}" for name, value in at_least_one.items() if value < 1)
     if not 0 < settings.sandbox.timeout_s <= 3600 or not 0 < settings.cache.ttl_s < math.inf:
         wrong.append("sandbox.timeout_s must be over 0 and at most 3600, cache.ttl_s over 0")
     if not 0 <= settings.offline.failure_rate <= 1 or not 0 <= settings.offline.latency_s < math.inf:
         wrong.append("offline.failure_rate must be 0–1 and offline.latency_s not negative")
+    if not 0 <= settings.owner.idle_s < math.inf or not 0 <= settings.owner.drain_s <= 3600:
+        wrong.append("owner.idle_s must not be negative, owner.drain_s 0–3600")
     if settings.budget.session_tokens is not None and settings.budget.session_tokens < 1:
         wrong.append(
             f"budget.session_tokens must be at least 1, or null for none, not {settings.budget.session_tokens}"

@@ -257,3 +257,7 @@ class RecoveringEngine(Engine, Protocol):
     async def recover(self) -> tuple[str, ...]:
         """Go on with every run that was under way; return their tasks' ids."""
         ...
+
+    async def drain(self, seconds: float) -> None:
+        """Begin no step any more and wait so long, at the most, until those that run have ended and are recorded."""
+        ...

@@ -18,6 +18,7 @@ from multiagent.app import build
 from multiagent.app.ask import Ask
 from multiagent.app.build import Platform, open_platform
 from multiagent.app.models import gate_config, shipped
+from multiagent.app.owner import serve
 from multiagent.app.sandbox import run_program
 from multiagent.app.snapshot import scope_limits, task_settings
 from multiagent.app.system import SystemIds
@@ -370,6 +371,21 @@ async def test_how_storage_and_sandbox_are_opened(
         monkeypatch.setattr(build, name, noting(name, getattr(build, name)))
     async with opened(tmp_path / "home", sandbox_cache, storage__synchronous="NORMAL", sandbox__workers=1):
         assert seen == {"open_storage": "NORMAL", "open_sandbox": 1}
+
+
+@key("approvals.expire_s")
+def test_how_long_a_person_has_to_approve() -> None:
+    assert scope_limits(configured(approvals__expire_s=90)).approval_s == 90
+
+
+@key("owner.idle_s")
+@key("owner.drain_s")
+async def test_when_the_background_owner_ends(tmp_path: Path, sandbox_cache: Path) -> None:
+    """At once where it may not be idle; asked to stop, it waits no longer than it may."""
+    settings = configured(owner__idle_s=0, owner__drain_s=0, storage__synchronous="NORMAL", sandbox__workers=1)
+    async with asyncio.timeout(60):
+        await serve(Places(str(tmp_path / "home"), str(sandbox_cache)), settings, asyncio.Event())
+    assert settings.owner.drain_s == 0
 
 
 def test_every_key_has_its_test() -> None:

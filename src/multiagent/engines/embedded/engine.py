@@ -39,6 +39,7 @@ class EmbeddedEngine:
         self._runs: dict[str, Run] = {}
         self._opening = asyncio.Lock()
         self._open = True
+        self._draining = False
 
     async def start(self, tenant: str, task: str, workflow: str, input: bytes) -> None:  # noqa: A002 — the port's name
         """Start a workflow, idempotent by id; InvalidInput for an unknown one or an input that does not fit."""
@@ -158,6 +159,15 @@ class EmbeddedEngine:
         row = await self._row(tenant, task)
         return await moment(self._parts, row, self._workflow(row.workflow), at)
 
+    async def drain(self, seconds: float) -> None:
+        """See ``RecoveringEngine.drain``. Runs that begin later begin no step either, until the next owner."""
+        self._draining = True
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*(run.drain() for run in list(self._runs.values())))
+        except TimeoutError:
+            _log.warning("some steps did not end within %g s; they are stopped, and run again later", seconds)
+
     async def close(self) -> None:
         """Stop every run here; their journals stay, to be gone on with."""
         self._open = False
@@ -197,7 +207,7 @@ class EmbeddedEngine:
     def _launch(self, opened: Opened) -> Run:
         if not self._open:
             raise EngineUnavailable("the engine is closed")
-        run = self._runs[opened.row.id] = Run(self._parts, self._turns, opened)
+        run = self._runs[opened.row.id] = Run(self._parts, self._turns, opened, draining=self._draining)
         run.closed.add_done_callback(lambda _: self._runs.pop(opened.row.id, None))
         return run
 

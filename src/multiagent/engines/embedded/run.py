@@ -46,7 +46,7 @@ _log = logging.getLogger("multiagent.engine")
 class Run:
     """See the module. ``closed`` is set when the run has left this process, ended or not."""
 
-    def __init__(self, parts: Parts, turns: Turns, opened: Opened) -> None:
+    def __init__(self, parts: Parts, turns: Turns, opened: Opened, *, draining: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self.row = opened.row
         self.kernel = opened.kernel
@@ -62,6 +62,8 @@ class Run:
         self._inbox: deque[Arrived] = deque()
         self._slots: dict[str, Slot] = {}
         self._held: dict[str, RunStep] = {}
+        self._draining = draining
+        self._quiet = asyncio.Event()
         self._timers: dict[str, Entry] = {}
         self._shown: dict[str, object] = {}
         self._failed: Exception | None = None
@@ -95,6 +97,12 @@ class Run:
         """Return what was published under a name by committed outcomes."""
         state = self._shown.get(name)
         return None if state is None else encode(state)
+
+    async def drain(self) -> None:
+        """Begin no step any more; return when those that run have ended and are recorded."""
+        self._draining = True
+        if self._slots or self._inbox:
+            await self._quiet.wait()
 
     async def stop(self) -> None:
         """Take the run out of this process; its journal stays, to be gone on with."""
@@ -206,13 +214,19 @@ class Run:
             await self._begin(action, work, answers[position])
         self._leases_anew = True
         self._show_status()
+        self._say_quiet()
 
     def _hold(self, batch: Batch) -> None:
-        """Keep a paused run's new steps back; give them out once it goes on."""
+        """Keep the new steps of a run that is paused or drained back; give them out once it goes on."""
         for step_id in batch.cancels:
             self._held.pop(step_id, None)
         self._held.update(batch.steps)
-        batch.steps, self._held = ({}, self._held) if self.kernel.paused else (self._held, {})
+        batch.steps, self._held = ({}, self._held) if self.kernel.paused or self._draining else (self._held, {})
+
+    def _say_quiet(self) -> None:
+        """Tell who drains that no step runs any more, and all that ended is recorded."""
+        if self._draining and not self._slots and not self._inbox:
+            self._quiet.set()
 
     def _lease(self, batch: Batch) -> list[tuple[int, RunStep, Work]]:
         """Add the leases of a batch's steps; return where their answers will be."""
@@ -331,6 +345,7 @@ class Run:
         batch.ops.append(AppendOutcome(tenant=self.row.tenant, task=self.row.id, outcome=row))
 
     def _close(self) -> None:
+        self._quiet.set()
         self._forget_timers()
         if not self.closed.done() and self._closed_as is not None:
             self.closed.set_result(self._closed_as)
@@ -346,6 +361,7 @@ class Run:
 
     async def _put_aside(self, error: Exception) -> None:
         """Stop everything of this run in this process."""
+        self._quiet.set()
         self._forget_timers()
         slots, self._slots = list(self._slots.values()), {}
         await asyncio.gather(*(slot.stop() for slot in slots))

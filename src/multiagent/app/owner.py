@@ -1,0 +1,101 @@
+"""The background owner: a process that does what its home has to do, and ends when that is nothing for some seconds.
+
+Started by ``app.detach``. SIGTERM and SIGINT drain it: no step begins any more, running ones have a bounded time to
+end, and the rest is left to be gone on with.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from multiagent.config.settings import Places, Settings
+from multiagent.config.sources import load, places
+from multiagent.core.errors import EngineOwned, PlatformError
+from multiagent.engines.factory import owner_of
+from multiagent.storage.factory import open_inbox, open_reader
+
+if TYPE_CHECKING:
+    from multiagent.app.build import Platform
+
+LOOK_S: Final = 0.2
+_log = logging.getLogger("multiagent.owner")
+
+
+async def serve(where: Places, settings: Settings, stopped: asyncio.Event) -> None:
+    """Own the home, after whoever owns it now, until nothing is to do or until stopped.
+
+    Raises what ``open_platform`` raises, but for EngineOwned: then the turn of this process is yet to come.
+    """
+    home = Path(where.home)
+    while not stopped.is_set():
+        if owner_of(home) is None:
+            async with AsyncExitStack() as stack:
+                platform = await _entered(stack, where, settings)
+                if platform is not None:
+                    await _work(platform, settings, stopped)
+                    return
+        elif not await _anything(home):
+            return
+        await _pause(stopped)
+
+
+async def _entered(stack: AsyncExitStack, where: Places, settings: Settings) -> "Platform | None":
+    from multiagent.app.build import open_platform
+
+    try:
+        return await stack.enter_async_context(open_platform(where, settings, os.environ))
+    except EngineOwned:
+        return None
+
+
+async def _work(platform: "Platform", settings: Settings, stopped: asyncio.Event) -> None:
+    _log.info("process %d owns the home; gone on with: %s", os.getpid(), ", ".join(platform.resumed) or "nothing")
+    busy = time.monotonic()
+    while not stopped.is_set() and time.monotonic() - busy < settings.owner.idle_s:
+        if await platform.busy():
+            busy = time.monotonic()
+        await _pause(stopped)
+    if stopped.is_set():
+        _log.info("asked to stop: running steps have %g s to end", settings.owner.drain_s)
+        await platform.drain(settings.owner.drain_s)
+    _log.info("process %d leaves the home", os.getpid())
+
+
+async def _anything(home: Path) -> bool:
+    """Whether there is, or may soon be, something to do in a home that another process owns."""
+    async with open_inbox(home) as inbox, open_reader(home) as reader:
+        if await inbox.waiting(1):
+            return True
+        return reader is not None and any(row.status != "paused" for row in await reader.unfinished())
+
+
+async def _pause(stopped: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(LOOK_S):
+            await stopped.wait()
+    except TimeoutError:
+        return
+
+
+async def _main() -> int:
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    where = places(os.environ)
+    try:
+        await serve(where, load(Path(where.home), os.environ), stopped)
+    except PlatformError as error:
+        _log.error("%s: %s", error.code, error.message)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    sys.exit(asyncio.run(_main()))
