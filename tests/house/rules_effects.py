@@ -93,7 +93,8 @@ def light_start(tree: Tree) -> list[str]:
     """The way to the terminal's help loads no heavy library."""
     if "cli.main" not in tree.package:
         return []
-    report, modules = probe(tree, [f"{PACKAGE}.cli.main"])
+    doors = [f"{PACKAGE}.{name}" for name in ("cli.main", "cli.commands") if name in tree.package]
+    report, modules = probe(tree, doors)
     told = [f"import {name}: {what}" for name, said in report.items() for what in said]
     return told + [f"import {PACKAGE}.cli.main loads {name}" for name in HEAVY if name in modules]
 

@@ -1,50 +1,30 @@
 """The terminal's door: ``multiagent``.
 
 Commands are thin: each opens what it needs, does one thing and prints. This is the one place where errors become
-exit codes and where an unexpected error is caught.
+exit codes and where an unexpected error is caught. What commands need is loaded once signals are caught, so that one
+that comes early leaves no traceback.
 """
 
 import sys
-import traceback
 
-import typer
-import typer.exceptions
-
-from multiagent.cli import approvals, doctor, exits, output, replay, run, sandbox, tasks
-from multiagent.core.errors import InvalidInput, PlatformError
-
-app = typer.Typer(
-    name="multiagent",
-    help="Run teams of AI agents under a hard budget and a policy.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("run")(run.run)
-app.add_typer(tasks.app, name="tasks")
-app.command("replay")(replay.replay)
-app.add_typer(approvals.app, name="approvals")
-app.add_typer(sandbox.app, name="sandbox")
-app.command("doctor")(doctor.doctor)
-
-
-@app.command("version")
-def show_version() -> None:
-    """Print the version."""
-    from importlib.metadata import version  # it loads the mail parser
-
-    output.answer(version("multiagent"))
+from multiagent.cli import signals
 
 
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
+    signals.catch()
     sys.exit(outcome(sys.argv[1:]))
 
 
 def outcome(arguments: list[str]) -> int:
     """Run a command line; return its exit code, having printed whatever went wrong."""
+    import typer
+    import typer.exceptions
+
+    from multiagent.cli import exits, output
+    from multiagent.cli.commands import app
+    from multiagent.core.errors import PlatformError
+
     try:
         result = app(arguments, standalone_mode=False)
     except typer.Exit as leave:
@@ -66,6 +46,9 @@ def outcome(arguments: list[str]) -> int:
 
 
 def _usage(message: str, *, json: bool) -> int:
+    from multiagent.cli import exits, output
+    from multiagent.core.errors import InvalidInput
+
     if message.startswith("Usage:"):
         output.say(message)
     elif json:
@@ -76,6 +59,9 @@ def _usage(message: str, *, json: bool) -> int:
 
 
 def _unexpected(error: Exception) -> int:
+    import traceback
+
+    from multiagent.cli import exits, output
     from multiagent.cli.home import crash_file
 
     place = crash_file("".join(traceback.format_exception(error)))

@@ -6,10 +6,11 @@ A signal stops the stay, never the task.
 import asyncio
 import contextlib
 import os
-import signal
-from collections.abc import AsyncIterator, Coroutine
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Final
 
 from multiagent.app.ask import Ask
 from multiagent.app.build import Platform, open_platform
@@ -18,22 +19,36 @@ from multiagent.app.look import look
 from multiagent.app.record import Record
 from multiagent.app.sandbox import ensure_runtime
 from multiagent.app.steer import FINISHED, hand_over, owner, taken, watch_home
-from multiagent.cli import exits, output, report
+from multiagent.cli import output, report
 from multiagent.cli.live import LiveView
+from multiagent.cli.signals import until_stopped
 from multiagent.config.settings import Places, Settings
-from multiagent.core.errors import EngineOwned, PlatformError
+from multiagent.core.errors import EngineOwned, PlatformError, SandboxError
+
+GIVE_UP_S: Final = 2.0
+"""How long a build that is given up may take to clear away what it began."""
+
+_UNSURE: Final = "stopped; whether the task was accepted shows: multiagent tasks list"
 
 
 async def ask(places: Places, settings: Settings, wanted: Ask, manner: output.Manner) -> int:
     """Submit, or hand over to the process that owns the home; follow and print; return the exit code."""
-    await prepare(places, manner)
+    return await until_stopped(_ask(places, settings, wanted, manner))
+
+
+async def _ask(places: Places, settings: Settings, wanted: Ask, manner: output.Manner) -> int:
+    with _told("stopped before a task was accepted"):
+        await prepare(places, manner)
     async with AsyncExitStack() as stack:
-        platform = await _entered(stack, places, settings)
+        with _told("stopped before a task was accepted"):
+            platform = await _entered(stack, places, settings)
         if platform is not None:
             _greet(platform, manner)
-            task = await platform.submit(wanted)
+            with _told(_UNSURE):
+                task = await platform.submit(wanted)
             return await Stay(places, settings, task, manner).in_platform(platform)
-    task = await hand_over(places, settings, wanted, os.environ)
+    with _told(_UNSURE):
+        task = await hand_over(places, settings, wanted, os.environ)
     if not manner.quiet:
         output.say(f"task {task} is handed to process {owner(Path(places.home)) or 'unknown'}, which owns this home")
     return await Stay(places, settings, task, manner, handed=True).to_its_end()
@@ -41,7 +56,12 @@ async def ask(places: Places, settings: Settings, wanted: Ask, manner: output.Ma
 
 async def take_up(places: Places, settings: Settings, task: str, manner: output.Manner) -> int:
     """Follow a task to its end, as the owner of its home where there is none; print its end."""
-    await prepare(places, manner)
+    return await until_stopped(_take_up(places, settings, task, manner))
+
+
+async def _take_up(places: Places, settings: Settings, task: str, manner: output.Manner) -> int:
+    with _told(f"stopped; task {task} is as it was"):
+        await prepare(places, manner)
     return await Stay(places, settings, task, manner).to_its_end()
 
 
@@ -55,16 +75,60 @@ def show(record: Record, manner: output.Manner) -> int:
 
 
 async def prepare(places: Places, manner: output.Manner) -> None:
-    """Build the sandbox's runtime where it is missing, with its progress shown."""
-
-    def show_nothing(_stage: str, _fraction: float) -> None:
-        return
-
-    if manner.quiet:
-        await asyncio.to_thread(ensure_runtime, Path(places.cache), show_nothing)
-        return
+    """Build the sandbox's runtime where it is missing, with its progress shown; when cancelled, give the build up."""
+    given_up = threading.Event()
     with output.Progress("sandbox runtime", first_use=True) as progress:
-        await asyncio.to_thread(ensure_runtime, Path(places.cache), progress.show)
+
+        def show(stage: str, fraction: float) -> None:
+            if given_up.is_set():
+                raise SandboxError("the build of the sandbox runtime was given up")
+            if not manner.quiet:
+                progress.show(stage, fraction)
+
+        building = _beside(lambda: ensure_runtime(Path(places.cache), show))
+        try:
+            await asyncio.shield(building)
+        except asyncio.CancelledError:
+            given_up.set()
+            await asyncio.wait((building,), timeout=GIVE_UP_S)
+            raise
+
+
+def _beside(work: Callable[[], None]) -> asyncio.Future[None]:
+    """Do blocking work in a thread that the end of the process does not wait for."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def end(error: Exception | None) -> None:
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        error: Exception | None = SandboxError("the build of the sandbox runtime broke off; see above, and try again")
+        try:
+            work()
+            error = None
+        except (PlatformError, OSError) as broken:
+            error = broken
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(end, error)
+
+    threading.Thread(target=run, name="runtime-build", daemon=True).start()
+    done.add_done_callback(lambda one: one.cancelled() or one.exception())
+    return done
+
+
+@contextlib.contextmanager
+def _told(words: str) -> Iterator[None]:
+    """Say so when the block is cancelled: only signals cancel."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        output.say(words)
+        raise
 
 
 class Stay:
@@ -85,12 +149,12 @@ class Stay:
     async def to_its_end(self) -> int:
         """Watch, and take over as often as nobody owns the home. Of several that try, one wins; the others watch on."""
         with self._live:
-            return await self._stopped_by_signals(self._anyhow())
+            return await self._shown(self._anyhow())
 
     async def in_platform(self, platform: Platform) -> int:
         """Follow in the process that owns the home."""
         with self._live:
-            return await self._stopped_by_signals(self._own(platform))
+            return await self._shown(self._own(platform))
 
     async def _anyhow(self) -> Record:
         while True:
@@ -134,19 +198,12 @@ class Stay:
                 return False
             await asyncio.sleep(WATCH_S)
 
-    async def _stopped_by_signals(self, work: Coroutine[None, None, Record]) -> int:
-        async with _signals() as stopped:
-            working = asyncio.ensure_future(work)
-            stopping = asyncio.create_task(stopped.wait())
-            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if not working.done():
-                working.cancel()
-                with contextlib.suppress(asyncio.CancelledError, PlatformError):
-                    await working
-                output.say(f"stopped; task {self._task} is kept. Go on with: multiagent tasks follow {self._task}")
-                return stopped.exit_code
-        return show(await working, self._manner)
+    async def _shown(self, work: Coroutine[None, None, Record]) -> int:
+        try:
+            return show(await work, self._manner)
+        except asyncio.CancelledError:
+            output.say(f"stopped; task {self._task} is kept. Go on with: multiagent tasks follow {self._task}")
+            raise
 
 
 async def _entered(stack: AsyncExitStack, places: Places, settings: Settings) -> Platform | None:
@@ -165,27 +222,3 @@ def _greet(platform: Platform, manner: output.Manner) -> None:
     if platform.resumed:
         names = ", ".join(platform.resumed[:5]) + (" …" if len(platform.resumed) > 5 else "")
         output.say(f"taking up {len(platform.resumed)} unfinished task(s): {names}")
-
-
-class _Stop(asyncio.Event):
-    """Set by a signal, with the exit code it means."""
-
-    exit_code = exits.INTERRUPTED
-
-    def take(self, code: int) -> None:
-        """Stop, for this reason."""
-        self.exit_code = code
-        self.set()
-
-
-@contextlib.asynccontextmanager
-async def _signals() -> AsyncIterator[_Stop]:
-    stop, loop = _Stop(), asyncio.get_running_loop()
-    codes = {signal.SIGINT: exits.INTERRUPTED, signal.SIGTERM: exits.TERMINATED}
-    for number, code in codes.items():
-        loop.add_signal_handler(number, stop.take, code)
-    try:
-        yield stop
-    finally:
-        for number in codes:
-            loop.remove_signal_handler(number)

@@ -1,0 +1,29 @@
+"""Every command there is, under its name."""
+
+import typer
+
+from multiagent.cli import approvals, doctor, output, replay, run, sandbox, tasks
+
+app = typer.Typer(
+    name="multiagent",
+    help="Run teams of AI agents under a hard budget and a policy.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.add_typer(tasks.app, name="tasks")
+app.command("replay")(replay.replay)
+app.add_typer(approvals.app, name="approvals")
+app.add_typer(sandbox.app, name="sandbox")
+app.command("doctor")(doctor.doctor)
+
+
+@app.command("version")
+def show_version() -> None:
+    """Print the version."""
+    from importlib.metadata import version  # it loads the mail parser
+
+    output.answer(version("multiagent"))
