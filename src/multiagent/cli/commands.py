@@ -2,7 +2,7 @@
 
 import typer
 
-from multiagent.cli import approvals, doctor, output, replay, run, sandbox, tasks
+from multiagent.cli import approvals, diff, doctor, output, replay, run, sandbox, tasks
 
 app = typer.Typer(
     name="multiagent",
@@ -16,6 +16,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.add_typer(tasks.app, name="tasks")
 app.command("replay")(replay.replay)
+app.command("diff")(diff.diff)
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(sandbox.app, name="sandbox")
 app.command("doctor")(doctor.doctor)
