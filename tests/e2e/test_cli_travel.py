@@ -117,3 +117,15 @@ def test_a_run_is_stepped_through_on_a_terminal(house: House) -> None:
     assert "completed" in screen.until("[6/")
     screen.type("q")
     assert screen.end() == 0
+
+
+def test_two_runs_are_set_beside_each_other(house: House) -> None:
+    """A task is identical with itself; another query parts at once, and its steps and cost are listed."""
+    one = the_task(house)
+    assert house.run("diff", one, one, "--json").record["identical"] is True
+    other = house.run("run", "What is 17% of 9000?", "-q", "--json").record["task"]
+    told = house.run("diff", one, str(other))
+    assert told.code == 0
+    for part in (one, str(other), "they part at outcome", "1530", "397.8"):
+        assert part in told.out
+    assert house.run("diff", one, "nobody").code == 9
