@@ -1,6 +1,7 @@
 """Control from any terminal, through the real command line: nothing is lost, whoever dies."""
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.house import House, Run, kill
+from tests.chaos.house import House, Run, done_twice, kill
 
 
 @pytest.fixture
@@ -145,8 +146,104 @@ def test_an_owner_without_the_needed_key_refuses_a_handed_task(house: House) -> 
     kill(first)
 
 
-@pytest.mark.parametrize("command", ["cancel"])
+@pytest.mark.parametrize("command", ["cancel", "pause", "resume", "retry", "wait"])
 def test_an_unknown_task_cannot_be_steered(house: House, command: str) -> None:
     """Nothing is left in the inbox."""
     refused(house.run("tasks", command, "01NOSUCHTASK"), 9, "NOT_FOUND", "01NOSUCHTASK")
-    assert inbox(house) == []
+    assert not (house.home / "inbox.db").exists() or inbox(house) == []
+
+
+def test_a_paused_task_begins_no_step_until_it_is_resumed(house: House) -> None:
+    """The running step ends and is kept; the pause outlives its owner."""
+    house.extra["MULTIAGENT_OFFLINE__LATENCY_S"] = "2"
+    first = house.start("run", "What is 2 + 2?", "--json")
+    task = begun(house)
+    assert house.run("tasks", "pause", task, "--reason", "let me look").code == 0
+    until(lambda: not house.in_flight(), "the running step did not end")
+    assert house.tasks() == {task: "paused"}
+    kinds = [kind for _, kind, _ in house.events(task)]
+    assert "step.started" not in kinds[kinds.index("task.paused") :]
+    kill(first)
+    follower = house.start("tasks", "follow", task, "--json")
+    until(lambda: any(kind == "task.recovered" for _, kind, _ in house.events(task)), "the task was not taken up")
+    assert house.tasks() == {task: "paused"}
+    assert house.run("tasks", "resume", task).code == 0
+    done = house.finish(follower)
+    assert (done.code, done.record["status"]) == (0, "completed")
+
+
+def owner_of(house: House) -> int:
+    """The pid in the home's lock."""
+    return int((house.home / "owner.lock").read_text())
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended (it may still be listed as dead)."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_a_detached_task_outlives_its_terminal_and_its_owner_ends_when_idle(house: House) -> None:
+    """The id is printed at once; any terminal waits for the answer."""
+    house.extra |= {"MULTIAGENT_OFFLINE__LATENCY_S": "1", "MULTIAGENT_OWNER__IDLE_S": "0.5"}
+    left = house.run("run", "What is 2 + 2?", "--detach", "--json")
+    assert left.code == 0
+    task, pid = str(left.record["task"]), int(str(left.record["owner"]))
+    early = house.run("tasks", "wait", task, "--timeout", "0")
+    refused(early, 12, "has not ended")
+    done = house.run("tasks", "wait", task, "--json")
+    assert (done.code, done.record["status"]) == (0, "completed")
+    until(lambda: gone(pid), "the background owner did not end")
+
+
+def test_a_detached_task_is_gone_on_with_when_the_owner_before_has_left(house: House) -> None:
+    """The background owner waits for its turn where another process owns the home."""
+    house.extra |= {"MULTIAGENT_OWNER__IDLE_S": "0.5"}
+    first = house.start("run", "What is 2 + 2?")
+    begun(house)
+    house.extra["MULTIAGENT_OFFLINE__LATENCY_S"] = "0"
+    left = house.run("run", "What is 3 + 3?", "--detach", "--json")
+    assert (left.code, left.record["owner"]) == (0, first.pid)
+    kill(first)
+    done = house.run("tasks", "wait", str(left.record["task"]), "--json")
+    assert done.record["status"] == "completed"
+    until(lambda: gone(owner_of(house)), "the background owner did not end")
+
+
+def test_sigterm_drains_a_background_owner(house: House) -> None:
+    """The running step ends and is kept, no other begins, and the task is gone on with later."""
+    house.extra |= {"MULTIAGENT_OFFLINE__LATENCY_S": "2", "MULTIAGENT_OWNER__IDLE_S": "0.5"}
+    left = house.run("run", "What is 2 + 2?", "--detach", "--json")
+    task, pid = str(left.record["task"]), int(str(left.record["owner"]))
+    until(lambda: any("think" in one for one in house.in_flight()), "no model call began")
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: gone(pid), "the background owner did not end")
+    kinds = [kind for _, kind, payload in house.events(task) if payload.get("step") == "a/t1/think/1"]
+    assert kinds == ["step.started", "step.completed"]
+    assert house.in_flight() == []
+    assert house.tasks()[task] == "running"
+    house.extra["MULTIAGENT_OFFLINE__LATENCY_S"] = "0"
+    done = house.run("tasks", "follow", task, "--json")
+    assert (done.code, done.record["status"]) == (0, "completed")
+    assert done_twice(house.events(task)) == []
+
+
+def test_a_cancelled_task_is_tried_again_as_a_new_one(house: House, tmp_path: Path) -> None:
+    """With the same input and attachments, linked to the first."""
+    table = tmp_path / "sales.csv"
+    table.write_text("region,amount\nnorth,1\nsouth,2\n", "utf-8")
+    first = house.start("run", "Which region has the highest amount?", "--attach", str(table))
+    task = begun(house)
+    assert house.run("tasks", "cancel", task).code == 0
+    assert house.finish(first).code == 3
+    table.unlink()
+    house.extra["MULTIAGENT_OFFLINE__LATENCY_S"] = "0"
+    again = house.run("tasks", "retry", task, "--json")
+    assert (again.code, again.record["status"]) == (0, "completed")
+    new = str(again.record["task"])
+    assert f"task {task} is tried again as task {new}" in again.err
+    assert house.rows("SELECT parent_id, root_id FROM task_executions WHERE id = ?", new) == [(task, task)]
+    refused(house.run("tasks", "retry", new), 2, "INVALID_INPUT", "completed")
