@@ -173,7 +173,7 @@ def test_a_failed_task_says_why_and_exits_by_its_code() -> None:
         (errors.StorageFull, exits.STORAGE),
         (errors.EngineOwned, exits.OWNED),
         (errors.SandboxUnbuilt, exits.SANDBOX),
-        (errors.NonDeterminism, exits.INTERNAL),
+        (errors.NonDeterminism, exits.DRIFTED),
     ],
 )
 def test_each_kind_of_error_has_its_exit_code(error: type[PlatformError], code: int) -> None:
