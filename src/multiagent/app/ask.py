@@ -4,11 +4,15 @@ from pathlib import Path
 
 import msgspec
 
+from multiagent.core.plan import AskedStrategy
 from multiagent.core.tier import Tier
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """A query with its files, and the limits that override the configured ones (None keeps those)."""
+    """A query with its files, and the limits that override the configured ones (None keeps those).
+
+    ``plan`` is a file with a plan of the user's own; ``plan_only``: nothing is run but the planning.
+    """
 
     query: str
     files: tuple[Path, ...] = ()
@@ -16,3 +20,6 @@ class Ask(msgspec.Struct, frozen=True):
     pico: int | None = None
     tier: Tier | None = None
     max_agents: int | None = None
+    plan: Path | None = None
+    plan_only: bool = False
+    strategy: AskedStrategy | None = None

@@ -16,6 +16,7 @@ from multiagent.app.follow import follow
 from multiagent.app.intake import open_intake, this_host
 from multiagent.app.lifecycle import background
 from multiagent.app.models import gate_config, offline_hint
+from multiagent.app.offers import Offers
 from multiagent.app.record import Record, record
 from multiagent.app.sandbox import limits
 from multiagent.app.snapshot import scope_limits, task_settings
@@ -46,18 +47,26 @@ class Platform:
     """The platform of one process, open: submit, follow, look."""
 
     def __init__(
-        self, settings: Settings, storage: Storage, engine: RecoveringEngine, service: Service, policy_hash: str
+        self,
+        settings: Settings,
+        storage: Storage,
+        engine: RecoveringEngine,
+        service: Service,
+        policy_hash: str,
+        offers: Offers,
     ) -> None:
         self._settings = settings
         self._storage = storage
         self._engine = engine
         self._service = service
         self._policy_hash = policy_hash
+        self._offers = offers
         self.offline_hint = ""
         self.resumed: tuple[str, ...] = ()
 
     async def submit(self, ask: Ask) -> str:
-        """Accept a task and return its id. Raises InvalidInput, AttachmentRejected, StorageError's children."""
+        """Accept a task and return its id. Raises InvalidInput's and StorageError's children."""
+        plan = self._offers.read(ask.plan, ask.files)
         created = await self._service.submit(
             Submission(
                 LOCAL_USER,
@@ -65,6 +74,7 @@ class Platform:
                 ask.files,
                 task_settings(self._settings, ask, self._policy_hash),
                 session_tokens=self._settings.budget.session_tokens,
+                plan=plan,
             )
         )
         return created.id
@@ -145,8 +155,10 @@ async def open_platform(places: Places, settings: Settings, environment: Mapping
         )
         dispatcher = Dispatcher(storage.writer, storage.reader, engine, clock)
         uploads = Uploads(storage.objects, settings.attachments.max_mib << 20, settings.attachments.max_count)
-        service = Service(storage.writer, uploads, clock, ids, dispatcher.wake)
-        platform = Platform(settings, storage, engine, service, policy.bundle_hash)
+        tools = tuple(spec.name for spec in runner.specs(LOCAL_USER) if task_steps.usable(spec, LOCAL_USER))
+        offers = Offers(settings.task.max_nodes, tools, ())
+        service = Service(storage.writer, uploads, clock, ids, dispatcher.wake, offers.accept)
+        platform = Platform(settings, storage, engine, service, policy.bundle_hash, offers)
         platform.offline_hint = offline_hint(config, environment)
         await gate.recover(TENANT)
         host = this_host(config, environment, policy.bundle_hash)

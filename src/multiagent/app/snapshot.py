@@ -30,6 +30,8 @@ def task_settings(settings: Settings, ask: Ask, policy_version: str) -> TaskSett
         fail_fast=task.fail_fast,
         policy_version=policy_version,
         cache=settings.cache.enabled,
+        plan_only=ask.plan_only,
+        strategy=ask.strategy,
     )
 
 

@@ -16,6 +16,7 @@ from multiagent.app.build import LOCAL_USER, TENANT
 from multiagent.app.follow import WATCH_S, watch
 from multiagent.app.intake import present_vendors
 from multiagent.app.models import gate_config
+from multiagent.app.offers import Offers
 from multiagent.app.snapshot import task_settings
 from multiagent.app.system import SystemClock, SystemIds
 from multiagent.config.settings import Places, Settings
@@ -56,12 +57,14 @@ async def hand_over(places: Places, settings: Settings, wanted: Ask, environment
     """
     home, attachments = Path(places.home), settings.attachments
     query = checked_query(wanted.query)
+    plan = Offers(settings.task.max_nodes).read(wanted.plan, wanted.files)
     uploads = Uploads(open_objects(home), attachments.max_mib << 20, attachments.max_count)
     given = Handover(
         query,
         await uploads.take(TENANT, wanted.files),
         task_settings(settings, wanted, ""),
         vendors=tuple(sorted(present_vendors(gate_config(settings, "terminal"), environment))),
+        plan=plan,
     )
     return await leave(home, "submit", "", msgspec.json.encode(given))
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from multiagent.cli import approvals, diff, doctor, output, replay, run, sandbox, tasks
+from multiagent.cli import approvals, diff, doctor, output, plan, replay, run, sandbox, tasks
 
 app = typer.Typer(
     name="multiagent",
@@ -14,6 +14,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("plan")(plan.plan)
 app.add_typer(tasks.app, name="tasks")
 app.command("replay")(replay.replay)
 app.command("diff")(diff.diff)

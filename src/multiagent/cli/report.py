@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from multiagent.cli import exits
+from multiagent.cli import exits, output
 from multiagent.core.money import PICO, show_usd
 from multiagent.core.usage import Bill
 
@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 
 OFFLINE: Final = "answered by the built-in offline model: fixed rules, no language model"
 """Under every answer that the stand-in had a part in."""
+
+
+def show(record: "Record", manner: output.Manner) -> int:
+    """Print a task that ended; return the exit code."""
+    if manner.json:
+        output.as_json(as_json(record))
+    else:
+        output.answer(text(record))
+    return exit_code(record)
 
 
 def text(record: "Record") -> str:

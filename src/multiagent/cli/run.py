@@ -29,6 +29,9 @@ def run(
         str | None, typer.Option("--tier", help="small, medium or large; chosen by complexity if not given.")
     ] = None,
     max_agents: Annotated[int | None, typer.Option("--max-agents", help="Agents at work at the same time.")] = None,
+    plan: Annotated[
+        str | None, typer.Option("--plan", help="A file with a plan of your own (YAML or JSON); none is made then.")
+    ] = None,
     detach: DETACH = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
@@ -42,12 +45,13 @@ def run(
     _within("--budget-tokens", budget_tokens, _MOST_TOKENS)
     _within("--max-agents", max_agents, _MOST_AGENTS)
     wanted = Ask(
-        query=_query(query),
+        query=read_query(query),
         files=tuple(Path(file) for file in attach or ()),
         tokens=budget_tokens,
         pico=None if budget_usd is None else usd(budget_usd),
         tier=None if tier is None else tier_of(tier),
         max_agents=max_agents,
+        plan=None if plan is None else Path(plan),
     )
     places, settings = here()
     do = detached.detach if detach else session.ask
@@ -59,7 +63,8 @@ def _within(option: str, value: int | None, most: int) -> None:
         raise InvalidInput(f"{option} must be at least 1 and at most {most:,}, not {value}")
 
 
-def _query(text: str) -> str:
+def read_query(text: str) -> str:
+    """Return the query, from standard input where it is ``-``; InvalidInput where that is no text."""
     if text != "-":
         return text
     data = sys.stdin.buffer.read(_LARGEST_QUERY + 1)

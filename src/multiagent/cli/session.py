@@ -30,13 +30,18 @@ GIVE_UP_S: Final = 2.0
 
 _UNSURE: Final = "stopped; whether the task was accepted shows: multiagent tasks list"
 
+Shown = Callable[[Record, output.Manner], int]
+"""Prints a task that ended and returns the exit code."""
 
-async def ask(places: Places, settings: Settings, wanted: Ask, manner: output.Manner) -> int:
+
+async def ask(
+    places: Places, settings: Settings, wanted: Ask, manner: output.Manner, shown: Shown = report.show
+) -> int:
     """Submit, or hand over to the process that owns the home; follow and print; return the exit code."""
-    return await until_stopped(_ask(places, settings, wanted, manner))
+    return await until_stopped(_ask(places, settings, wanted, manner, shown))
 
 
-async def _ask(places: Places, settings: Settings, wanted: Ask, manner: output.Manner) -> int:
+async def _ask(places: Places, settings: Settings, wanted: Ask, manner: output.Manner, shown: Shown) -> int:
     with _told("stopped before a task was accepted"):
         await prepare(places, manner)
     async with AsyncExitStack() as stack:
@@ -46,12 +51,12 @@ async def _ask(places: Places, settings: Settings, wanted: Ask, manner: output.M
             _greet(platform, manner)
             with _told(_UNSURE):
                 task = await platform.submit(wanted)
-            return await Stay(places, settings, task, manner).in_platform(platform)
+            return await Stay(places, settings, task, manner, shown=shown).in_platform(platform)
     with _told(_UNSURE):
         task = await hand_over(places, settings, wanted, os.environ)
     if not manner.quiet:
         output.say(f"task {task} is handed to process {owner(Path(places.home)) or 'unknown'}, which owns this home")
-    return await Stay(places, settings, task, manner, handed=True).to_its_end()
+    return await Stay(places, settings, task, manner, handed=True, shown=shown).to_its_end()
 
 
 async def take_up(places: Places, settings: Settings, task: str, manner: output.Manner) -> int:
@@ -63,15 +68,6 @@ async def _take_up(places: Places, settings: Settings, task: str, manner: output
     with _told(f"stopped; task {task} is as it was"):
         await prepare(places, manner)
     return await Stay(places, settings, task, manner).to_its_end()
-
-
-def show(record: Record, manner: output.Manner) -> int:
-    """Print a task that ended; return the exit code."""
-    if manner.json:
-        output.as_json(report.as_json(record))
-    else:
-        output.answer(report.text(record))
-    return report.exit_code(record)
 
 
 async def prepare(places: Places, manner: output.Manner) -> None:
@@ -135,7 +131,14 @@ class Stay:
     """Shows one task until it has ended, whichever process works on it. ``handed``: its owner may still refuse it."""
 
     def __init__(
-        self, places: Places, settings: Settings, task: str, manner: output.Manner, *, handed: bool = False
+        self,
+        places: Places,
+        settings: Settings,
+        task: str,
+        manner: output.Manner,
+        *,
+        handed: bool = False,
+        shown: Shown = report.show,
     ) -> None:
         self._places = places
         self._settings = settings
@@ -143,6 +146,7 @@ class Stay:
         self._task = task
         self._manner = manner
         self._handed = handed
+        self._show = shown
         self._after = 0
         self._live = LiveView(task, quiet=manner.quiet)
 
@@ -200,7 +204,7 @@ class Stay:
 
     async def _shown(self, work: Coroutine[None, None, Record]) -> int:
         try:
-            return show(await work, self._manner)
+            return self._show(await work, self._manner)
         except asyncio.CancelledError:
             output.say(f"stopped; task {self._task} is kept. Go on with: multiagent tasks follow {self._task}")
             raise

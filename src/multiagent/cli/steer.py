@@ -63,7 +63,7 @@ def wait(
     from multiagent.app.look import look
     from multiagent.app.steer import ended, owner
     from multiagent.cli import exits
-    from multiagent.cli.session import show
+    from multiagent.cli.report import show
 
     places, _ = here()
     home = Path(places.home)

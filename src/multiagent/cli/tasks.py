@@ -121,7 +121,7 @@ def follow(
     import asyncio
 
     from multiagent.app.look import look
-    from multiagent.cli.session import show as show_record
+    from multiagent.cli.report import show as show_record
     from multiagent.cli.session import take_up
 
     found, settings = here()

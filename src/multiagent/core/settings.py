@@ -3,7 +3,7 @@
 import msgspec
 
 from multiagent.core.budget import Limit
-from multiagent.core.plan import Strategy
+from multiagent.core.plan import AskedStrategy
 from multiagent.core.tier import Tier
 
 
@@ -12,7 +12,7 @@ class TaskSettings(msgspec.Struct, frozen=True):
 
     Times are seconds, scores 0–1, money pico-dollars. ``model`` empty means: routed by tier. ``tier`` None means:
     chosen by complexity. ``plan_only``: the task ends once its plan is made.
-    ``strategy`` is that of the agent tasks whose plan names none (None: direct).
+    ``strategy`` is that of the agent tasks whose plan names none (None: direct; auto: by complexity and need).
     """
 
     simple_below: float = 0.3
@@ -32,4 +32,4 @@ class TaskSettings(msgspec.Struct, frozen=True):
     policy_version: str = ""
     cache: bool = True
     plan_only: bool = False
-    strategy: Strategy | None = None
+    strategy: AskedStrategy | None = None

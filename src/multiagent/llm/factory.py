@@ -10,7 +10,7 @@ from multiagent.core.clock import Clock
 from multiagent.core.decision import Decide
 from multiagent.core.errors import ConfigInvalid
 from multiagent.core.ids import Ids
-from multiagent.core.tier import TIERS
+from multiagent.core.tier import TIERS, Tier
 from multiagent.core.usage import Rates
 from multiagent.llm.base import Endpoint, ModelInfo, Provider
 from multiagent.llm.catalog import Catalog, read_catalog
@@ -61,6 +61,16 @@ def describe(config: GateConfig, environment: Mapping[str, str]) -> tuple[Vendor
         lines.append(VendorLine(OFFLINE, present=True, models=tuple(f"{OFFLINE}-{tier}" for tier in TIERS)))
     lines += [VendorLine(absent.name, present=False, needs=absent.needs) for absent in catalog.absent]
     return tuple(lines)
+
+
+def offered(config: GateConfig, environment: Mapping[str, str]) -> tuple[ModelInfo, ...]:
+    """Return every model that can be asked, with its prices: the offline ones where no vendor is present.
+
+    Raises ConfigInvalid.
+    """
+    catalog = read_catalog(config.models, config.source, environment)
+    models = tuple(model for vendor in catalog.vendors for model in vendor.models)
+    return models or tuple(_offline(tier) for tier in TIERS)
 
 
 def is_offline(config: GateConfig, environment: Mapping[str, str]) -> bool:
@@ -121,9 +131,13 @@ def offline_servings(latency_s: float = 0.0, failure_rate: float = 0.0) -> list[
     provider: Provider = OfflineProvider(latency_s=latency_s, failure_rate=failure_rate)
     return [
         Serving(
-            ModelInfo(Endpoint(OFFLINE, f"{OFFLINE}-{tier}"), tier, 1.0, Rates(), context=1_000_000),
+            _offline(tier),
             provider,
             PROFILES[OFFLINE],
         )
         for tier in TIERS
     ]
+
+
+def _offline(tier: Tier) -> ModelInfo:
+    return ModelInfo(Endpoint(OFFLINE, f"{OFFLINE}-{tier}"), tier, 1.0, Rates(), context=1_000_000)

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from multiagent.core.plan import Mode, Node, Plan, Strategy
+from multiagent.core.plan import AskedStrategy, Mode, Node, Plan
 from multiagent.core.settings import TaskSettings
 from multiagent.core.task import Attachment
 from multiagent.core.tier import Tier
@@ -27,7 +27,9 @@ SHORT: Final = 40
 LONG: Final = 1_000
 """Tokens of a short and of a long answer, tool call or observation."""
 
-ROUNDS: Final[Mapping[Strategy, tuple[int, int]]] = {"direct": (1, 1), "iterative": (2, 6), "collaborative": (3, 6)}
+ROUNDS: Final[Mapping[AskedStrategy, tuple[int, int]]] = {
+    "direct": (1, 1), "iterative": (2, 6), "collaborative": (3, 6), "auto": (1, 6)
+}  # fmt: skip
 """How many agents' runs a strategy takes: its proposals with their reviews."""
 
 
