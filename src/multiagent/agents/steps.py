@@ -150,7 +150,7 @@ class AgentSteps:
         output = await self._ports.runner.run(ToolRequest(call.name, arguments), context, checked)
         content = clip(output.content, OBSERVATION_CHARS)
         if given.edited:
-            content = f"{EDITED.format(arguments=clip(given.edited, INPUT_CHARS))}\n{content}"
+            content = f"{content}\n{EDITED.format(arguments=clip(given.edited, INPUT_CHARS))}"
         chain = await self._asker.chains.load(info.tenant, given.head)
         observed = Message("tool", (ToolResult(call.id, call.name, content, output.is_error),), labels=output.labels)
         head, (message,) = link(given.head, observed)

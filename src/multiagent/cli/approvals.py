@@ -60,7 +60,8 @@ def show(approval: APPROVAL, json: JSON = False) -> None:
     output.answer(f"arguments (hash {row.args_hash[:16]}):\n{_pretty(row)}")
     output.answer(f"asked {_when(row.requested)}, expires {_when(row.expires)}")
     if row.decided is not None:
-        output.answer(f"{row.state} by {row.decided_by} {_when(row.decided)}{f': {row.reason}' if row.reason else ''}")
+        word = "approved" if row.state == "consumed" else row.state
+        output.answer(f"{word} by {row.decided_by} {_when(row.decided)}{f': {row.reason}' if row.reason else ''}")
     if row.consumed_by:
         output.answer(f"used by step {row.consumed_by}")
 
