@@ -129,3 +129,16 @@ def test_two_runs_are_set_beside_each_other(house: House) -> None:
     for part in (one, str(other), "they part at outcome", "1530", "397.8"):
         assert part in told.out
     assert house.run("diff", one, "nobody").code == 9
+
+
+def test_events_are_filtered_and_followed(house: House) -> None:
+    """A follower of a task that has ended prints it and leaves; filters are those of kind and agent."""
+    task = the_task(house)
+    every = house.run("tasks", "events", task, "--follow", "--json")
+    assert every.code == 0
+    kinds = [json.loads(line)["header"]["kind"] for line in every.out.splitlines()]
+    assert (kinds[0], kinds[-1]) == ("task.submitted", "task.completed")
+    some = house.run("tasks", "events", task, "--kind", "tool.*", "--agent", "t1").out.splitlines()
+    assert len(some) == 2
+    assert house.run("tasks", "events", task, "--agent", "t9").out == ""
+    assert house.run("tasks", "events", task, "--kind", "tool").code == 2

@@ -1,6 +1,5 @@
 """``multiagent diff``: two runs beside each other."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +20,8 @@ def diff(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what differs between two runs: where they part, plan, steps, results and cost."""
+    import asyncio
+
     from multiagent.app.compare import compare_tasks
 
     places, _ = here()

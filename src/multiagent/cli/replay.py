@@ -1,6 +1,5 @@
 """``multiagent replay``: whether a history still is what today's code does; its state at a cut; a walk through it."""
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +28,8 @@ def replay(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Feed a task's recorded outcomes to today's code, without side effects: identical, or where it drifts."""
+    import asyncio
+
     from multiagent.app.history import verify
 
     places, _ = here()

@@ -7,14 +7,14 @@ from typing import Annotated, Final, TypeAlias
 
 import typer
 
-from multiagent.cli import output, report, steer
+from multiagent.cli import events, output, report, steer
 from multiagent.cli.home import here
 from multiagent.core.errors import InvalidInput
-from multiagent.core.events import Event, EventKind
 from multiagent.core.money import show_usd
 
 app = typer.Typer(help="List, show, steer and take up tasks.", no_args_is_help=True, rich_markup_mode=None)
 steer.register(app)
+events.register(app)
 
 TASK: TypeAlias = Annotated[str, typer.Argument(help="A task's id.", metavar="TASK")]
 JSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -92,25 +92,6 @@ def show(task: TASK, json: JSON = False) -> None:
         output.say(f"not finished; if no process works on it: multiagent tasks follow {task}")
 
 
-@app.command("events")
-def events(
-    task: TASK,
-    after: Annotated[int, typer.Option("--after", min=0, help="Only events with a higher number.")] = 0,
-    kind: Annotated[list[str] | None, typer.Option("--kind", help="Only these kinds; may be repeated.")] = None,
-    json: JSON = False,
-) -> None:
-    """Print a task's events in order; with --json one JSON document a line."""
-    import asyncio
-
-    from multiagent.app.look import task_events
-
-    kinds = frozenset(_kind(one) for one in kind or ())
-    found, _ = here()
-    for event in asyncio.run(task_events(Path(found.home), task, after)):
-        if not kinds or event.header.kind in kinds:
-            _print_event(event, json=json)
-
-
 @app.command("follow")
 def follow(
     task: TASK,
@@ -130,25 +111,6 @@ def follow(
     if record.status in {"completed", "failed", "cancelled"}:
         return show_record(record, manner)
     return asyncio.run(take_up(found, settings, task, manner))
-
-
-def _kind(text: str) -> EventKind:
-    try:
-        return EventKind(text)
-    except ValueError:
-        raise InvalidInput(f"unknown kind of event {text!r}; there are: {', '.join(EventKind)}") from None
-
-
-def _print_event(event: Event, *, json: bool) -> None:
-    import msgspec
-
-    if json:
-        output.json_line({"header": event.header, "payload": msgspec.Raw(event.payload or b"null")})
-        return
-    header = event.header
-    output.answer(
-        f"{header.seq:>5}  {_when(header.time)}  {header.kind:<20} {header.key:<32} {event.payload.decode()[:160]}"
-    )
 
 
 def _when(time_ms: int) -> str:
