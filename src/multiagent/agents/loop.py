@@ -213,7 +213,7 @@ class Agent:
         asked = await ctx.step(ASK, given, self._key(position, "ask"))
         left = max(0.0, (asked.expires - ctx.now()) / 1000)
         try:
-            word = await ctx.timeout(left, self._word(asked.approval))
+            word = await ctx.timeout(left, heard(ctx, asked.approval))
         except TimeoutError:
             word = await ctx.step(EXPIRE, ExpireInput(asked.approval), self._key(position, "expire"))
         if word.approved and word.hash not in ("", self._checked.hash):
@@ -221,9 +221,6 @@ class Agent:
             self._edited = word.arguments
         reason = word.reason or ("nobody decided in time" if word.expired else f"{word.by or 'a person'} said no")
         return fsm.Decided(word.approved, reason)
-
-    async def _word(self, approval: str) -> Word:
-        return msgspec.json.decode(await self._ctx.wait_signal(f"approval/{approval}"), type=Word)
 
     def _key(self, position: int, what: str) -> str:
         return f"a/{self._name}/act/{self._state.turn}/{position}/{what}"
@@ -282,3 +279,8 @@ def ended(result: AgentResult) -> AgentEnded:
         result.bill.lost_tokens,
         result.bill.lost_pico,
     )
+
+
+async def heard(ctx: Context, approval: str) -> Word:
+    """Wait for a person's word on an approval."""
+    return msgspec.json.decode(await ctx.wait_signal(f"approval/{approval}"), type=Word)

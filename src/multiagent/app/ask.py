@@ -12,6 +12,7 @@ class Ask(msgspec.Struct, frozen=True):
     """A query with its files, and the limits that override the configured ones (None keeps those).
 
     ``plan`` is a file with a plan of the user's own; ``plan_only``: nothing is run but the planning.
+    ``require_approval``: agents start once a person has approved the plan.
     """
 
     query: str
@@ -23,3 +24,4 @@ class Ask(msgspec.Struct, frozen=True):
     plan: Path | None = None
     plan_only: bool = False
     strategy: AskedStrategy | None = None
+    require_approval: bool = False

@@ -31,6 +31,7 @@ def task_settings(settings: Settings, ask: Ask, policy_version: str) -> TaskSett
         policy_version=policy_version,
         cache=settings.cache.enabled,
         plan_only=ask.plan_only,
+        require_approval=ask.require_approval,
         strategy=ask.strategy,
     )
 

@@ -88,6 +88,7 @@ async def retry(places: Places, settings: Settings, task: str, environment: Mapp
         old.settings,
         old.session,
         end_user=old.end_user,
+        plan=old.plan,
         parent=task,
         root=row.root_id or task,
         vendors=tuple(sorted(present_vendors(gate_config(settings, "terminal"), environment))),

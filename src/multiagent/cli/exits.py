@@ -50,6 +50,7 @@ _BY_KIND: Final[tuple[tuple[type[PlatformError], int], ...]] = (
 _BY_PREFIX: Final = (
     ("BUDGET_", BUDGET),
     ("POLICY_", DENIED),
+    ("PLAN_REJECTED", DENIED),
     ("VENDOR_", VENDOR),
     ("NO_MODEL", VENDOR),
     ("BREAKER_", VENDOR),

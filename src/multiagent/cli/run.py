@@ -32,6 +32,9 @@ def run(
     plan: Annotated[
         str | None, typer.Option("--plan", help="A file with a plan of your own (YAML or JSON); none is made then.")
     ] = None,
+    require_approval: Annotated[
+        bool, typer.Option("--require-approval", help="Agents start once a person has approved the plan.")
+    ] = False,
     detach: DETACH = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
@@ -52,6 +55,7 @@ def run(
         tier=None if tier is None else tier_of(tier),
         max_agents=max_agents,
         plan=None if plan is None else Path(plan),
+        require_approval=require_approval,
     )
     places, settings = here()
     do = detached.detach if detach else session.ask

@@ -196,8 +196,29 @@ def _denied(_view: View, event: Event) -> str:
 def _approval(view: View, event: Event) -> str:
     fact = _read(event, facts.ApprovalAsked)
     view.status = "waiting"
+    how = f"; see: multiagent approvals show {fact.approval}"
+    if not fact.agent:
+        return f"the plan waits for approval{how}"
     _agent(view, fact.agent).state = "waiting_approval"
-    return f"{fact.agent} waits for approval of {fact.tool}"
+    return f"{fact.agent} waits for approval of {fact.tool}{how}"
+
+
+def _decided(view: View, event: Event) -> str:
+    fact = _read(event, facts.ApprovalEnded)
+    view.status = "running"
+    edited = ", with other arguments" if fact.arguments_hash else ""
+    return f"{fact.state}{f' by {fact.by}' if fact.by else ''}{edited}{f': {fact.reason}' if fact.reason else ''}"
+
+
+def _paused(view: View, event: Event) -> str:
+    fact = _read(event, facts.TaskPaused)
+    view.status = "paused"
+    return f"paused{f': {fact.reason}' if fact.reason else ''}"
+
+
+def _resumed(view: View, _event: Event) -> str:
+    view.status = "running"
+    return "goes on"
 
 
 def _synthesis(_view: View, event: Event) -> str:
@@ -234,6 +255,10 @@ _FOLDS: Final[dict[EventKind, Callable[[View, Event], str]]] = {
     EventKind.MODEL_DENIED: _model_denied,
     EventKind.TOOL_DENIED: _denied,
     EventKind.APPROVAL_REQUESTED: _approval,
+    EventKind.APPROVAL_DECIDED: _decided,
+    EventKind.APPROVAL_EXPIRED: _decided,
+    EventKind.TASK_PAUSED: _paused,
+    EventKind.TASK_RESUMED: _resumed,
     EventKind.SYNTHESIS_STARTED: _synthesis,
     EventKind.TASK_COMPLETED: _ended,
     EventKind.TASK_FAILED: _ended,

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from multiagent.agents.calls import AgentResult, Spent, Terms
+from multiagent.agents.calls import AgentResult, AskOutput, Spent, Terms
 from multiagent.core.plan import Mode, Plan
 from multiagent.core.step import StepDef, StepPolicy
 from multiagent.core.task import TaskResult, TaskStatus
@@ -97,6 +97,12 @@ class PlannedInput(msgspec.Struct, frozen=True):
     plan: Plan
 
 
+class AskPlanInput(msgspec.Struct, frozen=True):
+    """Ask a person whether this plan may be run."""
+
+    plan: Plan
+
+
 _PURE = StepPolicy(attempt_timeout=60.0, deadline=300.0)
 _MODEL = StepPolicy(attempt_timeout=600.0, deadline=600.0)
 
@@ -105,3 +111,4 @@ DECOMPOSE = StepDef("decompose", DecomposeInput, DecomposeOutput, "llm", _MODEL)
 SYNTHESIZE = StepDef("synthesize", SynthesizeInput, SynthesizeOutput, "llm", _MODEL)
 FINISH = StepDef("finish", FinishInput, TaskResult, "orchestrator", _PURE)
 PLANNED = StepDef("planned", PlannedInput, TaskResult, "orchestrator", _PURE)
+ASK_PLAN = StepDef("ask_plan", AskPlanInput, AskOutput, "orchestrator", _PURE)

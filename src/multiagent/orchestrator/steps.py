@@ -21,6 +21,7 @@ from multiagent.engines.base import Step, StepInfo
 from multiagent.llm.base import ResponseFormat
 from multiagent.orchestrator.calls import (
     ANALYZE,
+    ASK_PLAN,
     DECOMPOSE,
     FINISH,
     PLANNED,
@@ -35,6 +36,7 @@ from multiagent.orchestrator.calls import (
     SynthesizeOutput,
 )
 from multiagent.orchestrator.complexity import analyze, mode
+from multiagent.orchestrator.consent import Consent
 from multiagent.orchestrator.decompose import SCHEMA, Known, read_plan
 from multiagent.orchestrator.given import of_plan
 from multiagent.storage.sql.ops import PutAgentExecution, UpdateTask
@@ -57,6 +59,7 @@ def steps(asker: Asker) -> Steps:
         Step(SYNTHESIZE, code.synthesize),
         Step(FINISH, code.finish),
         Step(PLANNED, code.planned),
+        Step(ASK_PLAN, Consent(asker).ask_plan),
     )
 
 

@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from multiagent.agents.calls import AgentResult, Brief, Finding, Opening, Seat
-from multiagent.agents.loop import Agent
+from multiagent.agents.calls import EXPIRE, AgentResult, Brief, ExpireInput, Finding, Opening, Seat
+from multiagent.agents.loop import Agent, heard
 from multiagent.core.errors import Cancelled, StepFailed
 from multiagent.core.events import EventKind
 from multiagent.core.facts import (
@@ -32,12 +32,14 @@ from multiagent.engines.base import Context, Workflow
 from multiagent.orchestrator.budget import Treasury, width
 from multiagent.orchestrator.calls import (
     ANALYZE,
+    ASK_PLAN,
     DECOMPOSE,
     FINISH,
     PLANNED,
     SYNTHESIZE,
     AnalyzeInput,
     AnalyzeOutput,
+    AskPlanInput,
     DecomposeInput,
     FinishInput,
     PartRef,
@@ -83,6 +85,8 @@ class TaskRun:
             plan = await self._plan()
             if settings.plan_only:
                 return await self._end("completed", Answered(""), None, plan)
+            if settings.require_approval:
+                await self._consent(plan)
             await self._run_agents(plan)
             answer = await self._answer(plan)
         except StepFailed as error:
@@ -105,6 +109,18 @@ class TaskRun:
         )
         ctx.emit(EventKind.TASK_PLANNED, TaskPlanned(tasks, plan.reason, plan.degraded))
         return plan
+
+    async def _consent(self, plan: Plan) -> None:
+        """Wait for a person's word on the plan; StepFailed with ``PLAN_REJECTED`` where it is no, or does not come."""
+        ctx = self._ctx
+        asked = await ctx.step(ASK_PLAN, AskPlanInput(plan), "plan/ask")
+        try:
+            word = await ctx.timeout(max(0.0, (asked.expires - ctx.now()) / 1000), heard(ctx, asked.approval))
+        except TimeoutError:
+            word = await ctx.step(EXPIRE, ExpireInput(asked.approval), "plan/expire")
+        if not word.approved:
+            why = word.reason or ("nobody decided in time" if word.expired else f"{word.by or 'a person'} said no")
+            raise StepFailed("PLAN_REJECTED", f"the plan was not approved: {why}")
 
     async def _planned(self, analysis: AnalyzeOutput) -> Plan:
         if self._task.plan is not None:
