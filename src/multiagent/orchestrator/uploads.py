@@ -4,13 +4,15 @@ import asyncio
 import codecs
 import unicodedata
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from multiagent.core.errors import AttachmentRejected
+from multiagent.core.errors import AttachmentRejected, ToolTimeout
 from multiagent.core.label import UNTRUSTED
 from multiagent.core.task import Attachment
 from multiagent.storage.objects.base import Objects
+from multiagent.tools.builtin.pdf import pdf_text
 
 MOST_BYTES: Final = 100 * 1024 * 1024
 MOST_FILES: Final = 50
@@ -33,6 +35,7 @@ _MAGIC: Final = (
     (b"SQLite format 3", "an SQLite database; export its tables as CSV"),
     (b"\xd0\xcf\x11\xe0", "an old Office document; save it as CSV, text or PDF"),
 )
+PDF: Final = "application/pdf"
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -59,7 +62,14 @@ class Uploads:
             except OSError as error:
                 raise AttachmentRejected(f"{path}: cannot be read: {error.strerror or error}") from None
             taken.append(Attachment(name, media_type, size, address, (UNTRUSTED,)))
+            if media_type == PDF:
+                await self._check_pdf(tenant, taken[-1])
         return tuple(taken)
+
+    async def _check_pdf(self, tenant: str, attachment: Attachment) -> None:
+        """Refuse a PDF that is damaged or locked now, before a team works on it; one that is only slow passes."""
+        with suppress(ToolTimeout):
+            await pdf_text(self._objects, tenant, attachment)
 
 
 def inspect(path: Path, most: int) -> str:
@@ -95,7 +105,7 @@ def _media_type(path: Path, first: bytes, rest: Iterator[bytes], most: int) -> s
     if not first.strip():
         raise AttachmentRejected(f"{path}: is empty; attach a file with content")
     if first.startswith(b"%PDF-"):
-        return "application/pdf"
+        return PDF
     for magic, what in _MAGIC:
         if first.startswith(magic):
             raise AttachmentRejected(f"{path}: is {what}")

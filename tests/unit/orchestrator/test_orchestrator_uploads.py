@@ -124,3 +124,10 @@ def test_every_name_becomes_a_safe_unique_one(names: list[str]) -> None:
 def test_a_readable_name_stays_as_it_is() -> None:
     assert safe_name("销售 数据 (2024).csv") == "销售 数据 (2024).csv"
     assert safe_name("../../etc/passwd") == "_.._etc_passwd"
+
+
+async def test_a_damaged_pdf_is_refused_before_a_team_works_on_it(tmp_path: Path) -> None:
+    broken = tmp_path / "report.pdf"
+    broken.write_bytes(b"%PDF-1.7\n" + b"nothing of a document " * 40)
+    with pytest.raises(AttachmentRejected, match=r"report\.pdf cannot be read"):
+        await Uploads(LocalObjects(tmp_path / "objects")).take("local", [broken])

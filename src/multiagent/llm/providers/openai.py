@@ -97,19 +97,37 @@ class OpenAiProvider:
         said = self._without_key(said) or response.reason or "no reason given"
         status = response.status
         if status in (401, 403):
-            return self._error(VendorUnauthorized, f"refused the key ({status}): {said}", status=status)
+            return self._error(
+                VendorUnauthorized,
+                f"refused the key ({status}): {said}; `multiagent doctor` names the variable to set",
+                status=status,
+            )
         if status == 429 and code in _QUOTA:
-            return self._error(VendorUnauthorized, f"says the account has no credit left: {said}", status=status)
+            return self._error(
+                VendorUnauthorized,
+                f"says the account has no credit left: {said}; top it up, or set another vendor's key",
+                status=status,
+            )
         if status == 429:
-            error = self._error(VendorRateLimited, f"limits the rate of calls: {said}", status=status)
+            error = self._error(
+                VendorRateLimited, f"limits the rate of calls: {said}; wait, or lower task.max_agents", status=status
+            )
             after = response.headers.get("retry-after", "")
             if after.replace(".", "", 1).isdigit():
                 error.details["retry_after_s"] = float(after)
             return error
         if status == 408 or status >= 500:
-            return self._error(VendorUnavailable, f"answered {status}: {said}", status=status)
+            return self._error(
+                VendorUnavailable,
+                f"answered {status}: {said}; try again later, or set another vendor's key beside it",
+                status=status,
+            )
         if status >= 400:
-            return self._error(VendorRejected, f"rejected the request ({status}): {said}", status=status)
+            return self._error(
+                VendorRejected,
+                f"rejected the request ({status}): {said}; check the model's name and limits in the models file",
+                status=status,
+            )
         return self._error(VendorBadResponse, f"answered {status} instead of a stream", status=status)
 
     def _without_key(self, text: str) -> str:
