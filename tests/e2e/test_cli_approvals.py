@@ -214,3 +214,34 @@ def test_a_forged_row_of_another_tenant_is_refused(house: House) -> None:
     assert state(house, approval) == "pending"
     assert house.run("approvals", "reject", approval).code == 0
     assert house.finish(run).code == 0
+
+
+def test_a_plan_is_approved_before_any_agent_starts(house: House) -> None:
+    """The plan is shown; no agent's step begins before the person's word."""
+    run = house.start("run", "What is 2 + 2?", "--require-approval", "--json")
+    approval, task = asked(house)
+    shown = house.run("approvals", "show", approval)
+    assert "tool plan" in shown.out
+    assert "What is 2 + 2?" in shown.out
+    assert not [key for key, _, _ in house.events(task) if key.startswith("a/")]
+    refused(house.run("approvals", "approve", approval, "--set", "reason=x"), 2, "INVALID_INPUT", "plan")
+    assert house.run("approvals", "approve", approval).code == 0
+    until(lambda: house.rows("SELECT 1 FROM approvals WHERE tool = 'calculator'"), "the agent did not start")
+    assert house.run("approvals", "approve", asked(house)[0]).code == 0
+    done = house.finish(run)
+    assert (done.code, done.record["status"]) == (0, "completed")
+    assert "the plan waits for approval" in done.err
+
+
+def test_a_rejected_plan_ends_the_task(house: House) -> None:
+    """With its own code, the person's reason, and no agent started."""
+    run = house.start("run", "What is 2 + 2?", "--require-approval", "--json")
+    approval, task = asked(house)
+    assert house.run("approvals", "reject", approval, "--reason", "too dear").code == 0
+    done = house.finish(run)
+    assert (done.code, done.record["status"]) == (5, "failed")
+    error = done.record["error"]
+    assert isinstance(error, dict)
+    assert error["code"] == "PLAN_REJECTED"
+    assert "too dear" in str(error["message"])
+    assert not [key for key, _, _ in house.events(task) if key.startswith("a/")]

@@ -31,4 +31,4 @@ class Limits(msgspec.Struct, frozen=True):
     session: Limit = Limit()
     user_day: Limit = Limit(None, 100 * PICO)
     tenant_day: Limit = Limit()
-    approval_s: int = 3600
+    approval_s: int = 604_800
