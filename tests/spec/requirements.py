@@ -51,6 +51,7 @@ STEERING = (
     Requirement("C2.fork", "a fork at each cut runs later steps only, inherits for nothing, repeats nothing", CONTROL),
     Requirement("C3.pause", "no step starts after PAUSED, and resume goes on", CONTROL),
     Requirement("C5.states", "the state at a cut equals the state recorded live at that point", CONTROL),
+    Requirement("C7", "a 40-task session stays under its limit and answers a question about task 1", CONTROL),
     Requirement("C6.belief", "a belief's update equals a brute-force Bayes calculation", CONTROL),
     Requirement("C6.judge", "the judge rejects 95% of corrupted answers and accepts 95% of the others", CONTROL),
     Requirement("C8.golden", "golden histories of each kind replay, and a tampered copy of each fails", CONTROL),

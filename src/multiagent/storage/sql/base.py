@@ -219,6 +219,14 @@ class Reader(Protocol):
         """Return a session by id."""
         ...
 
+    async def sessions(self, tenant: str, limit: int = 100) -> tuple[SessionRow, ...]:
+        """Return sessions, newest first."""
+        ...
+
+    async def memory(self, tenant: str, session: str) -> bytes:
+        """Return what a session remembers, as JSON; nothing where there is no such session."""
+        ...
+
     async def log(self, tenant: str, after: int = 0, limit: int = 1000) -> tuple[LogRow, ...]:
         """Return events of all tasks in the order they were committed, positions over ``after``.
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from multiagent.storage.sql import keeping as kept
 from multiagent.storage.sql import ops
-from multiagent.storage.sql.sqlite import approvals, budgets, calls, steps, tasks
+from multiagent.storage.sql.sqlite import approvals, budgets, calls, keeping, steps, tasks
 from multiagent.storage.sql.sqlite.scribe import Scribe
 
 _HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], object]]] = {
@@ -33,6 +34,9 @@ _HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], object]]] = {
     ops.PutUser: calls.put_user,
     ops.PutSession: calls.put_session,
     ops.AddSessionTokens: calls.add_session_tokens,
+    kept.RememberTurn: keeping.remember_turn,
+    kept.ReplaceMemory: keeping.replace_memory,
+    kept.ForgetSession: keeping.forget_session,
 }
 
 

@@ -79,6 +79,7 @@ _LOST: Final = """SELECT coalesce(sum(need_tokens), 0), coalesce(sum(need_pico),
  INDEXED BY reservations_lost WHERE tenant_id = ? AND task = ? AND state = 'lost'"""
 _APPROVAL: Final = """SELECT id, task, step, tool, args_hash, arguments, state, requested_at, expires, decided_by,
  decided_at, reason, consumed_by FROM approvals"""
+_SESSION: Final = "id, user_id, token_budget, tokens_used, created_at, expires_at FROM sessions"
 _PENDING: Final = " AND state = 'pending'"
 _TOOLS: Final = """SELECT coalesce(sum(tool_calls_count), 0) FROM agent_executions
  WHERE tenant_id = ? AND task_execution_id = ?"""
@@ -206,9 +207,20 @@ class SqliteReader:
 
     async def session(self, tenant: str, session: str) -> SessionRow | None:
         """See ``Reader.session``."""
-        sql = "SELECT id, user_id, token_budget, tokens_used, created_at, expires_at FROM sessions"
-        rows = self._few(f"{sql} WHERE tenant_id = ? AND id = ?", (tenant, session))
+        rows = self._few(f"SELECT {_SESSION} WHERE tenant_id = ? AND id = ?", (tenant, session))
         return _session(rows[0]) if rows else None
+
+    async def sessions(self, tenant: str, limit: int = 100) -> tuple[SessionRow, ...]:
+        """See ``Reader.sessions``."""
+        rows = await self._rows(
+            f"SELECT {_SESSION} WHERE tenant_id = ? ORDER BY created_at DESC, id LIMIT ?", (tenant, limit)
+        )
+        return tuple(map(_session, rows))
+
+    async def memory(self, tenant: str, session: str) -> bytes:
+        """See ``Reader.memory``."""
+        rows = self._few("SELECT context FROM sessions WHERE tenant_id = ? AND id = ?", (tenant, session))
+        return text(rows[0][0]).encode() if rows else b""
 
     async def log(self, tenant: str, after: int = 0, limit: int = 1000) -> tuple[LogRow, ...]:
         """See ``Reader.log``."""
