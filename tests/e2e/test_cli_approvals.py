@@ -61,6 +61,7 @@ def state(house: House, approval: str) -> str:
     return str(found)
 
 
+@pytest.mark.requirement("C4.edited", "S.orchestrator.approvals")
 def test_edited_arguments_run_as_edited_and_a_decision_counts_once(house: House) -> None:
     """The person's arguments are what the tool gets, what the answer says, and what is kept."""
     run = house.start("run", "What is 2 + 2?", "--json")
@@ -111,6 +112,7 @@ def test_an_edit_that_does_not_fit_is_refused_and_decides_nothing(
     assert state(house, approval) == "rejected"
 
 
+@pytest.mark.requirement("C4.refused")
 def test_two_terminals_decide_at_once_and_one_counts(house: House) -> None:
     """The other is told who was first."""
     run = house.start("run", "What is 2 + 2?", "--json")
@@ -161,6 +163,7 @@ def test_an_approval_that_expired_cannot_be_given(house: House) -> None:
     refused(house.run("approvals", "approve", str(approval)), 2, "INVALID_INPUT", "expired")
 
 
+@pytest.mark.requirement("C1.commands")
 @pytest.mark.parametrize(
     "place",
     [

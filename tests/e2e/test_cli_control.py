@@ -123,6 +123,7 @@ def test_a_command_without_an_owner_waits_and_says_how_to_go_on(house: House) ->
     assert inbox(house) == []
 
 
+@pytest.mark.requirement("C1.commands")
 @pytest.mark.parametrize("place", ["intake.after-store-before-delete", "intake.after-delete-before-deliver"])
 def test_an_owner_killed_while_it_takes_commands_loses_none_and_takes_none_twice(house: House, place: str) -> None:
     """Killed between storing and deleting, and between deleting and delivering."""
@@ -153,6 +154,7 @@ def test_an_unknown_task_cannot_be_steered(house: House, command: str) -> None:
     assert not (house.home / "inbox.db").exists() or inbox(house) == []
 
 
+@pytest.mark.requirement("C3.pause")
 def test_a_paused_task_begins_no_step_until_it_is_resumed(house: House) -> None:
     """The running step ends and is kept; the pause outlives its owner."""
     house.extra["MULTIAGENT_OFFLINE__LATENCY_S"] = "2"

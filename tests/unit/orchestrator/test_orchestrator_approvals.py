@@ -84,6 +84,7 @@ async def waiting(folder: Path, register: Register) -> AsyncIterator[Desk]:
         yield Desk(house, task, asked)
 
 
+@pytest.mark.requirement("C4.edited")
 async def test_edited_arguments_are_bound_checked_and_run_as_edited(tmp_path: Path, register: Register) -> None:
     async with waiting(tmp_path, register) as desk:
         desk.house.stage.decisions.insert(0, NEED)  # policy is asked about the edit
@@ -123,6 +124,7 @@ async def test_edited_arguments_that_do_not_fit_the_tool_decide_nothing(
         assert (await desk.row()).state == "pending"
 
 
+@pytest.mark.requirement("C4.refused")
 @pytest.mark.parametrize(
     ("by", "error"),
     [
@@ -145,6 +147,7 @@ async def test_only_its_user_or_an_administrator_of_its_tenant_decides(
         assert await desk.end() == "completed"
 
 
+@pytest.mark.requirement("C4.refused")
 async def test_what_the_person_saw_is_what_they_approve(tmp_path: Path, register: Register) -> None:
     async with waiting(tmp_path, register) as desk:
         with pytest.raises(InvalidInput, match="not those that were shown"):
@@ -161,6 +164,7 @@ async def test_an_approval_is_of_its_own_task(tmp_path: Path, register: Register
         assert (await desk.row()).state == "pending"
 
 
+@pytest.mark.requirement("C4.refused")
 async def test_of_many_decisions_at_once_one_counts(tmp_path: Path, register: Register) -> None:
     async with waiting(tmp_path, register) as desk:
         words = [Word(approved=number % 2 == 0, reason=str(number)) for number in range(10)]
@@ -172,6 +176,7 @@ async def test_of_many_decisions_at_once_one_counts(tmp_path: Path, register: Re
         assert len(await desk.sent()) == int(words[first].approved)
 
 
+@pytest.mark.requirement("C4.refused")
 async def test_a_used_or_expired_approval_is_decided_no_more(tmp_path: Path, register: Register) -> None:
     async with waiting(tmp_path / "used", register) as desk:
         await desk.decide(Word(approved=True))
@@ -186,6 +191,7 @@ async def test_a_used_or_expired_approval_is_decided_no_more(tmp_path: Path, reg
         assert await desk.sent() == []
 
 
+@pytest.mark.requirement("C4.days")
 async def test_a_task_that_waits_for_days_goes_on_after_a_restart(tmp_path: Path, register: Register) -> None:
     async with waiting(tmp_path, register) as desk:
         asked, task, limits = desk.asked, desk.task, desk.house.stage.asker.limits
