@@ -9,7 +9,9 @@ from multiagent.testing.bench import Bench, open_bench
 from multiagent.testing.replayed import Register
 from multiagent.testing.suites.engine import EngineFacts, EngineFailures, EngineRuns
 from multiagent.testing.suites.engine_control import EnginePauses, EngineStates
+from multiagent.testing.suites.engine_forks import EngineForks
 from multiagent.testing.suites.engine_steering import EngineSteering, EngineTime
+from multiagent.testing.suites.engine_versions import EngineVersions
 
 
 @pytest.fixture
@@ -43,4 +45,12 @@ class TestPauses(EnginePauses):
 
 
 class TestStates(EngineStates):
+    pass
+
+
+class TestForks(EngineForks):
+    pass
+
+
+class TestVersions(EngineVersions):
     pass

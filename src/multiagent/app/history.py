@@ -10,6 +10,7 @@ from multiagent.core.errors import InvalidInput, NonDeterminism, NotFound
 from multiagent.core.outcome import Failure, Outcome
 from multiagent.engines.attempt import stored_value
 from multiagent.engines.base import Workflow
+from multiagent.engines.past import start_of
 from multiagent.engines.replay import Start, replay
 from multiagent.orchestrator.workflows import TASK
 from multiagent.storage.factory import open_objects, open_reader
@@ -35,7 +36,7 @@ class History(msgspec.Struct, frozen=True):
     @property
     def start(self) -> Start:
         """What it began with."""
-        return Start(self.row.id, self.row.input, self.row.created)
+        return start_of(self.row)
 
 
 class Verdict(msgspec.Struct, frozen=True):

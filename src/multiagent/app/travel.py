@@ -129,7 +129,7 @@ class Walk:
     def _stops(self) -> list[Stop]:
         past = self.past
         patches = {patch.id: patch.taken for row in past.journal for patch in row.patches}
-        kernel = begin(past.workflow, past.row.id, past.row.input, past.row.created, patches=patches, live=False)
+        kernel = begin(past.workflow, past.start.task, past.start.data, past.start.time, patches=patches, live=False)
         asked: dict[str, RunStep] = {}
         stops: list[Stop] = []
         yielded = self._take(kernel, asked)
@@ -188,7 +188,7 @@ class Walk:
             task=past.row.id,
             cut=cut,
             outcomes=len(past.journal),
-            time=last.time if last else past.row.created,
+            time=last.time if last else past.start.time,
             event_seq=last.event_seq if last else 0,
             status=past.row.status if again.ended else "paused" if state.paused else status,
             limit=state.settings.limit,

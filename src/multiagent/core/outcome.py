@@ -34,7 +34,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``key`` is ``<step key>~<hash8 of name and input>``, ``timer/<n>``, ``<signal name>~<its id>``, or empty.
     ``digest`` hashes the actions and emits that the workflow yielded since the outcome before; the row of kind ``end``
-    hashes the last.
+    hashes the last. ``patches`` are the decisions that its own feeding led to; the first row has those before it, too.
     ``value`` holds signals, settings and the result of ``end``; step results are in their own table, found by key.
     """
 

@@ -55,6 +55,7 @@ class Work(msgspec.Struct, frozen=True, gc=False):
     principal: str = ""
     on_behalf_of: str = ""
     cause: str = ""
+    forked_from: str = ""
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -153,7 +154,7 @@ def step_event(work: Work, attempt: int, n: int, kind: EventKind, payload: bytes
 class Attempt:
     """One attempt, as the step's code sees it (``StepInfo``)."""
 
-    __slots__ = ("_beat", "_tools", "_work", "attempt", "deadline", "events", "key", "task", "tenant")
+    __slots__ = ("_beat", "_tools", "_work", "attempt", "deadline", "events", "forked_from", "key", "task", "tenant")
 
     def __init__(self, tools: Tools, work: Work, attempt: int, deadline: int) -> None:
         self._tools = tools
@@ -165,6 +166,7 @@ class Attempt:
         self.attempt = attempt
         self.deadline = deadline
         self.events = 1
+        self.forked_from = work.forked_from
 
     @property
     def beat(self) -> float:

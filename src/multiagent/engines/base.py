@@ -14,7 +14,7 @@ from multiagent.core.events import EventKind
 from multiagent.core.outcome import Outcome
 from multiagent.core.settings import TaskSettings
 from multiagent.core.step import StepDef
-from multiagent.core.travel import Moment, Point
+from multiagent.core.travel import Changes, Moment, Point
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -26,6 +26,9 @@ class Forked(EngineError):
     """A wait that must not cross a fork's cut stood there; the fork asks anew."""
 
     code = "FORKED"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the run was forked while it waited for {name}; what was asked for must be asked anew")
 
 
 class Handle(Protocol[T_co]):
@@ -107,7 +110,12 @@ class Context(Protocol):
 
     @property
     def cuts(self) -> int:
-        """The number of forks in this run's past: it grows by one at a fork's cut."""
+        """The number of forks in this run's past: it has grown once a fork's cut is handled."""
+        ...
+
+    @property
+    def inherited(self) -> bool:
+        """Whether the outcome that is being handled is the one a fork was cut at: another task has paid for it."""
         ...
 
     def now(self) -> int:
@@ -173,6 +181,11 @@ class StepInfo(Protocol):
         """When the step's time is up, in milliseconds UTC."""
         ...
 
+    @property
+    def forked_from(self) -> str:
+        """The task that this one is a fork of; empty where it is none."""
+        ...
+
     def heartbeat(self) -> None:
         """Say that the step is alive."""
         ...
@@ -185,12 +198,30 @@ class StepInfo(Protocol):
 StepCode = Callable[[StepInfo, I], Awaitable[O]]
 
 
+class Resolver(Protocol[O]):
+    """Shows a step's result with what it refers to, for edits by people, and takes the edited one back."""
+
+    async def show(self, tenant: str, output: O) -> bytes:
+        """Return the result as JSON, its references resolved."""
+        ...
+
+    async def keep(self, tenant: str, output: O, edited: bytes) -> O:
+        """Store what has changed under new hashes; return the result that refers to it.
+
+        Raises msgspec.ValidationError or InvalidInput where it has not the shape that ``show`` gives.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Step(Generic[I, O]):
-    """A step's definition with the code that does it, as a process registers it."""
+    """A step's definition with the code that does it, as a process registers it. Without a ``resolver`` its results
+    are edited as they are stored.
+    """
 
     definition: StepDef[I, O]
     code: StepCode[I, O]
+    resolver: Resolver[O] | None = None
 
 
 class RunResult(msgspec.Struct, frozen=True):
@@ -243,6 +274,24 @@ class Engine(Protocol):
     async def state(self, tenant: str, task: str, at: Point) -> Moment:
         """Return what stood at a point, from the journal alone: no step runs. InvalidInput for a point that is not
         there, NonDeterminism where today's code drifts before it.
+        """
+        ...
+
+    async def fork(self, tenant: str, new_id: str, parent: str, at: Point, changes: Changes) -> None:
+        """Begin a new task with the parent's past up to a point, whatever state the parent is in; idempotent by
+        ``new_id``.
+
+        What was fed by then is inherited, at no cost; steps in flight there run again; chance, names and approvals are
+        the fork's own. Raises NotFound for an unknown parent, InvalidInput for a point or an edit that does not fit or
+        an id that is taken by another task, NonDeterminism where the parent's code has drifted before the point.
+        """
+        ...
+
+    async def release(self, tenant: str, task: str) -> None:
+        """Go on with a quarantined task, now that its code is mended.
+
+        NotFound for an unknown task, InvalidInput for one that is not quarantined, NonDeterminism where it drifts
+        still: then it stays quarantined.
         """
         ...
 

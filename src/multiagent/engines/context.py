@@ -10,7 +10,7 @@ from multiagent.core.errors import WorkflowBroken, WorkflowTimeout
 from multiagent.core.events import EventKind
 from multiagent.core.settings import TaskSettings
 from multiagent.core.step import StepDef
-from multiagent.engines.base import Handle, Workflow
+from multiagent.engines.base import Forked, Handle, Workflow
 from multiagent.engines.fiber import Fiber, FinishWait, discard
 from multiagent.engines.group import FiberGroup
 from multiagent.engines.kernel import RESERVED, Kernel, decoder
@@ -84,11 +84,18 @@ class KernelContext:
         """The number of forks in this run's past."""
         return self._kernel.cuts
 
+    @property
+    def inherited(self) -> bool:
+        """Whether the outcome that is being handled is the one a fork was cut at."""
+        return self._kernel.inherited
+
     async def wait_signal(self, name: str, *, crosses: bool = True) -> bytes:
         """Return the next signal of that name, also one that came before the wait."""
         if name.startswith(RESERVED):
             raise WorkflowBroken(f"signal names that begin with {RESERVED!r} are the platform's own")
         kernel = self._kernel
+        if not crosses and kernel.outdated(name):
+            raise Forked(name)
         arrived = kernel.signals.setdefault(name, deque())
         while not arrived:
             wait = SignalWait(kernel, name, crosses=crosses)

@@ -42,7 +42,7 @@ CANCEL: Final = "__cancel"
 PAUSE: Final = "__pause"
 RESUME: Final = "__resume"
 FORK: Final = "fork/"
-"""A ``settings`` outcome whose key begins so is a fork's cut; the fork's id follows."""
+"""A ``settings`` outcome whose key begins so comes before the outcome that a fork was cut at; the fork's id follows."""
 
 encode: Final = msgspec.json.Encoder(order="deterministic").encode
 T = TypeVar("T")
@@ -67,9 +67,9 @@ class Kernel(Scheduler):
     """
 
     __slots__ = (
-        "_actions", "_chance", "_cleanup", "_keys", "_names", "_new_patches", "_patches", "_retired", "_root",
-        "_seed", "_stopping", "_task", "_timers", "cuts", "emits", "ended", "live", "paused", "published", "settings",
-        "signal_waits", "signals", "steps", "time", "timers",
+        "_actions", "_chance", "_cleanup", "_crossed", "_keys", "_names", "_new_patches", "_outdated", "_patches",
+        "_retired", "_root", "_seed", "_stopping", "_task", "_timers", "cuts", "emits", "ended", "inherited", "live",
+        "paused", "published", "settings", "signal_waits", "signals", "steps", "time", "timers",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +82,9 @@ class Kernel(Scheduler):
         self.ended = False
         self.paused = False
         self.cuts = 0
+        self.inherited = False
+        self._crossed: int | None = None
+        self._outdated: set[str] = set()
         self.published: dict[str, msgspec.Struct] = {}
         self.steps: dict[str, StepWait] = {}
         self.timers: dict[str, tuple[StartTimer, TimerWait | None]] = {}
@@ -114,7 +117,12 @@ class Kernel(Scheduler):
         ``value`` is the step's result as JSON, or its Failure; signals and settings carry theirs in the outcome.
         NonDeterminism where the outcome answers nothing that this workflow has asked for.
         """
-        before, self.time = self.time, outcome.time
+        self.time = outcome.time
+        crossed, self._crossed = self._crossed, None
+        self.inherited = crossed is not None
+        self._outdated.clear()
+        if crossed is not None:
+            self._put_off(outcome.time - crossed)
         if outcome.kind in ("result", "failed"):
             self._feed_step(outcome, value)
         elif outcome.kind == "timer":
@@ -124,7 +132,7 @@ class Kernel(Scheduler):
         elif outcome.kind == "settings":
             self.settings = decoder(TaskSettings).decode(outcome.value)
             if outcome.key.startswith(FORK):
-                self._cross(outcome.key, outcome.time - before)
+                self._cross(outcome)
         else:
             raise NonDeterminism(f"an outcome of kind {outcome.kind} cannot be fed")
         self._settle()
@@ -276,27 +284,37 @@ class Kernel(Scheduler):
                 reason = outcome.value.decode("utf-8", "replace")
                 self.cancel(self._root, Cancelled(reason or "the task was cancelled"))
         elif name == PAUSE:
-            self.paused = not self._stopping
+            self.paused = not self._stopping and not self.inherited
         elif name == RESUME:
             self.paused = False
         elif not name.startswith(RESERVED):
             self.signals.setdefault(name, deque()).append(outcome.value)
             self.wake_signal(name)
 
-    def _cross(self, key: str, passed: int) -> None:
-        """Become the fork: chance and names of its own, timers with their remaining time, and what must not cross a
-        cut is asked again.
+    def _cross(self, fork: Outcome) -> None:
+        """Become the fork: with chance and names of its own, and what must not cross a cut is asked again. The cut's
+        own outcome comes next, and all that it leads to is the fork's.
         """
         self.cuts += 1
         self.paused = False
-        self._chance = SplitMix(f"{self._seed}/{key}")
-        self._names = SplitMix(f"{self._task}/{self._seed}/{key}")
-        for name, (timer, wait) in self.timers.items():
-            self.timers[name] = msgspec.structs.replace(timer, due=timer.due + passed), wait
+        self._crossed = fork.time
+        self._chance = SplitMix(f"{self._seed}/{fork.key}")
+        self._names = SplitMix(f"{self._task}/{self._seed}/{fork.key}")
         waits = [wait for waiting in self.signal_waits.values() for wait in waiting if not wait.crosses]
         for signal in sorted(waits, key=lambda wait: wait.fiber.number if wait.fiber else 0):
             self.left(signal)
-            self.wake(signal, Forked(f"the run was forked while it waited for {signal.name}; ask again"))
+            self.wake(signal, Forked(signal.name))
+
+    def outdated(self, name: str) -> bool:
+        """Whether a signal that must not cross a cut was asked for before it: told once, so that one may ask anew."""
+        old = self.inherited and name not in self._outdated
+        self._outdated.add(name)
+        return old
+
+    def _put_off(self, passed: int) -> None:
+        """Let timers keep their remaining time over the time that passed until the fork was made."""
+        for name, (timer, wait) in self.timers.items():
+            self.timers[name] = msgspec.structs.replace(timer, due=timer.due + passed), wait
 
     def wake_signal(self, name: str) -> None:
         """Wake the longest waiter of a signal that is there."""

@@ -40,15 +40,10 @@ def replay(
 ) -> Replayed:
     """Feed a journal to today's code. ``results`` maps step keys to what was recorded.
 
-    Raises NonDeterminism at the first row where the code does something else than is recorded.
+    Raises NonDeterminism at the first row where the code does something else than is recorded. What the last row led
+    to was begun already, so patches that its row does not tell of are not taken there either.
     """
-    patches = {patch.id: patch.taken for row in journal for patch in row.patches}
-    try:
-        kernel = begin(workflow, start.task, start.data, start.time, patches=patches, live=not journal)
-    except msgspec.MsgspecError as error:
-        raise NonDeterminism(
-            f"the input of {workflow.name} no longer fits {workflow.input.__name__}: {error}"
-        ) from error
+    kernel = _begun(workflow, start, journal, live=not journal)
     yielded = kernel.take()
     step: RunStep | None = None
     for position, row in enumerate(journal):
@@ -58,13 +53,38 @@ def replay(
                 raise NonDeterminism("the workflow goes on where it had ended", details={"n": row.n})
             compare_end(row, yielded)
             return Replayed(kernel, yielded, ended=True)
-        last = position == len(journal) - 1
-        if last and row.key in kernel.steps:
+        if position == len(journal) - 1 and row.key in kernel.steps:
             step = kernel.steps[row.key].action
-        kernel.live = last
         kernel.feed(row, value_of(row, results))
         yielded = kernel.take()
+    kernel.live = True
     return Replayed(kernel, yielded, ended=False, step=step)
+
+
+def replay_before(
+    workflow: Workflow[Any, Any], start: Start, journal: Sequence[Outcome], results: Mapping[str, bytes | Failure]
+) -> tuple[Kernel, Yielded]:
+    """Feed all rows but the last, which must be there; return the kernel that waits for it and what it yielded since
+    the row before. Raises what ``replay`` raises.
+    """
+    kernel = _begun(workflow, start, journal, live=False)
+    yielded = kernel.take()
+    for row in journal[:-1]:
+        compare(row, yielded)
+        kernel.feed(row, value_of(row, results))
+        yielded = kernel.take()
+    compare(journal[-1], yielded)
+    return kernel, yielded
+
+
+def _begun(workflow: Workflow[Any, Any], start: Start, journal: Sequence[Outcome], *, live: bool) -> Kernel:
+    patches = {patch.id: patch.taken for row in journal for patch in row.patches}
+    try:
+        return begin(workflow, start.task, start.data, start.time, patches=patches, live=live)
+    except msgspec.MsgspecError as error:
+        raise NonDeterminism(
+            f"the input of {workflow.name} no longer fits {workflow.input.__name__}: {error}"
+        ) from error
 
 
 def value_of(row: Outcome, results: Mapping[str, bytes | Failure]) -> Value:

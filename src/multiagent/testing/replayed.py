@@ -20,12 +20,12 @@ import pytest
 
 from multiagent.core.errors import StorageError
 from multiagent.core.outcome import Failure, Outcome
-from multiagent.core.travel import Moment, Point
+from multiagent.core.travel import Changes, Moment, Point
 from multiagent.engines.attempt import stored_value
 from multiagent.engines.base import RecoveringEngine, RunResult, Step, Workflow
 from multiagent.engines.embedded.lock import LOCK
 from multiagent.engines.factory import EngineParts, open_engine
-from multiagent.engines.replay import Start
+from multiagent.engines.past import start_of
 from multiagent.orchestrator.workflows import TASK
 from multiagent.storage.factory import DATABASE, open_storage
 from multiagent.storage.objects.base import Objects
@@ -103,7 +103,7 @@ class Register:
             else:
                 values[key] = value
         recording = Recording(
-            module_of(workflow), workflow.name, Start(task, row.input, row.created),
+            module_of(workflow), workflow.name, start_of(row),
             await reader.journal(tenant, task), values, failures,
         )  # fmt: skip
         number = list(self._started).index((home, task))
@@ -143,7 +143,8 @@ def replay_elsewhere(folder: Path, *, path: Sequence[str] = ()) -> Verdict:
 class RecordedEngine:
     """An engine whose runs are registered."""
 
-    def __init__(self, engine: RecoveringEngine, home: str, register: Register) -> None:
+    def __init__(self, engine: RecoveringEngine, home: str, register: Register, reader: Reader) -> None:
+        self._reader = reader
         self._engine = engine
         self._home = home
         self._register = register
@@ -187,6 +188,18 @@ class RecordedEngine:
         """See ``Engine.state``."""
         return await self._engine.state(tenant, task, at)
 
+    async def fork(self, tenant: str, new_id: str, parent: str, at: Point, changes: Changes) -> None:
+        """See ``Engine.fork``; the fork is a run like any other."""
+        await self._engine.fork(tenant, new_id, parent, at, changes)
+        self._register.start(self._home, new_id)
+        row = await self._reader.task(tenant, new_id)
+        assert row is not None
+        self.seen[tenant, new_id] = row.workflow
+
+    async def release(self, tenant: str, task: str) -> None:
+        """See ``Engine.release``."""
+        await self._engine.release(tenant, task)
+
     async def history(self, tenant: str, task: str) -> tuple[Outcome, ...]:
         """See ``Engine.history``."""
         return await self._engine.history(tenant, task)
@@ -211,7 +224,7 @@ async def recorded_engine(
     """Open the embedded engine; at the end keep every run that was started through it."""
     by_name = {workflow.name: workflow for workflow in workflows}
     async with open_engine(home, parts, workflows, steps) as engine:
-        recorded = RecordedEngine(engine, str(home), register)
+        recorded = RecordedEngine(engine, str(home), register, parts.reader)
         yield recorded
     for (tenant, task), name in recorded.seen.items():
         await register.record(str(home), task, parts.reader, parts.objects, by_name[name], tenant)

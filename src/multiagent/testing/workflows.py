@@ -9,7 +9,7 @@ from multiagent.core.errors import StepFailed
 from multiagent.core.events import EventKind
 from multiagent.core.retry import Backoff
 from multiagent.core.step import StepDef, StepPolicy
-from multiagent.engines.base import Context, Workflow
+from multiagent.engines.base import Context, Forked, Workflow
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -120,6 +120,54 @@ async def _chance(ctx: Context, job: Job) -> Job:
     return Job(ctx.now(), f"{ctx.uuid()} {ctx.random()} {ctx.settings.max_agents} {ctx.patched('new')}")
 
 
+async def _chances(ctx: Context, job: Job) -> Job:
+    """``value`` steps, each given a new name and a number by chance; returns them all."""
+    said: list[str] = []
+    for place in range(job.value):
+        said.append(f"{ctx.uuid()}/{ctx.random()}")
+        await ctx.step(WORK, Job(place, said[-1]), f"chances/{place}")
+    return Job(job.value, " ".join(said))
+
+
+async def _settings(ctx: Context, job: Job) -> Job:
+    """``value`` steps; returns a setting as it was when each began."""
+    said: list[str] = []
+    for place in range(job.value):
+        said.append(str(ctx.settings.max_agents))
+        await ctx.step(WORK, job, f"settings/{place}")
+    return Job(job.value, " ".join(said))
+
+
+async def _drill_before(ctx: Context, job: Job) -> Job:
+    """Two steps, as they were before a change."""
+    last = await ctx.step(WORK, job, "drill/first")
+    last = await ctx.step(WORK, Job(last.value), "drill/old")
+    return Job(last.value, "old")
+
+
+async def _drill(ctx: Context, job: Job) -> Job:
+    """The same workflow after the change: runs under way keep what they did."""
+    last = await ctx.step(WORK, job, "drill/first")
+    if ctx.patched("better"):
+        last = await ctx.step(WORK, Job(last.value), "drill/new")
+        return Job(last.value, "new")
+    last = await ctx.step(WORK, Job(last.value), "drill/old")
+    return Job(last.value, "old")
+
+
+async def _asks(ctx: Context, job: Job) -> Job:
+    """Asks somebody, again where the run was forked meanwhile; ``value`` is the question that was answered."""
+    place = 0
+    while True:
+        await ctx.step(WORK, job, f"ask/{place}")
+        try:
+            word = await ctx.timeout(3600, ctx.wait_signal(f"answer/{place}", crosses=False))
+        except Forked:
+            place += 1
+        else:
+            return Job(place, word.decode())
+
+
 async def _broken(ctx: Context, job: Job) -> Job:
     """A defect of the workflow's own."""
     await ctx.step(WORK, job, "work")
@@ -165,6 +213,12 @@ EMITS: Final = _workflow("emits", _emit)
 CHANCE: Final = _workflow("chance", _chance)
 BROKEN: Final = _workflow("broken", _broken)
 STORM: Final = _workflow("storm", _storm)
+CHANCES: Final = _workflow("chances", _chances)
+SETTINGS: Final = _workflow("settings", _settings)
+DRILL: Final = _workflow("drill", _drill)
+DRILL_BEFORE: Final = _workflow("drill", _drill_before)
+ASKS: Final = _workflow("asks", _asks)
 WORKFLOWS: Final[Sequence[Workflow[Any, Any]]] = (
     CHAIN, FAN, CONTAINED, LIMITS, SLEEP, LATE, HEAR, TIDIES, EMITS, CHANCE, BROKEN, STORM,
+    CHANCES, SETTINGS, ASKS, DRILL,
 )  # fmt: skip

@@ -86,6 +86,7 @@ class Info:
     tenant: str = "local"
     attempt: int = 1
     deadline: int = 1_750_000_600_000
+    forked_from: str = ""
     events: list[tuple[EventKind, msgspec.Struct]] = field(default_factory=list)
 
     def heartbeat(self) -> None: ...

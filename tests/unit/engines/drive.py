@@ -82,15 +82,19 @@ class Driver:
             self._append("end", "", value)
 
     def _append(self, kind: Any, key: str, value: bytes = b"") -> Outcome:
-        row = Outcome(len(self.journal) + 1, kind, key, self.time, value, self._digest, self._patches)
+        row = Outcome(
+            len(self.journal) + 1, kind, key, self.time, value, self._digest, () if self.journal else self._patches
+        )
         self.journal.append(row)
         return row
 
     def _feed(self, kind: Any, key: str, value: Value = None, carried: bytes = b"", after_ms: int = 1) -> None:
         self.time += after_ms
         row = self._append(kind, key, carried)
+        place = len(self.journal) - 1
         self.kernel.feed(row, value)
         self._take()
+        self.journal[place] = msgspec.structs.replace(row, patches=row.patches + self._patches)
 
     def pending(self) -> list[str]:
         """The keys of the steps that wait for their outcome, in the order asked."""

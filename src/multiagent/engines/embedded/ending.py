@@ -75,7 +75,7 @@ def quarantine_ops(row: TaskRow, drift: NonDeterminism, now: int) -> list[Op]:
     fact = TaskQuarantined(drift.code, drift.message)
     return [
         UpdateTask(tenant=row.tenant, id=row.id, time=now, status="quarantined", error=failure(drift)),
-        engine_event(row, "quarantined", EventKind.TASK_QUARANTINED, fact, now),
+        engine_event(row, f"quarantined/{row.updated}", EventKind.TASK_QUARANTINED, fact, now),
     ]
 
 

@@ -14,9 +14,10 @@ from multiagent.core.errors import (
     StorageError,
 )
 from multiagent.core.outcome import Failure, Outcome
-from multiagent.core.travel import Moment, Point
+from multiagent.core.travel import Changes, Moment, Point
 from multiagent.engines.base import RunResult, Workflow
 from multiagent.engines.embedded.ending import quarantine_ops
+from multiagent.engines.embedded.forking import Wish, forked
 from multiagent.engines.embedded.records import Closed, Opened, Parts
 from multiagent.engines.embedded.recovery import fresh, replayed, resumed
 from multiagent.engines.embedded.run import Run
@@ -167,6 +168,37 @@ class EmbeddedEngine:
                 await asyncio.gather(*(run.drain() for run in list(self._runs.values())))
         except TimeoutError:
             _log.warning("some steps did not end within %g s; they are stopped, and run again later", seconds)
+
+    async def fork(self, tenant: str, new_id: str, parent: str, at: Point, changes: Changes) -> None:
+        """Begin a new task with the parent's past up to a point; see ``Engine.fork``."""
+        if not new_id:
+            raise InvalidInput("a fork needs an id of its own")
+        async with self._opening:
+            row = await self._parts.reader.task(tenant, new_id)
+            if row is None:
+                source = await self._row(tenant, parent)
+                wish = Wish(source, self._workflow(source.workflow), new_id, at, changes)
+                opened = await forked(self._parts, wish)
+            elif row.parent_id != parent:
+                opened = None
+            elif row.id in self._runs or row.status in FINISHED:
+                return
+            else:
+                opened = await resumed(self._parts, row, self._workflow(row.workflow))
+            if opened is None:
+                raise InvalidInput(f"the id {new_id} is taken by another task; give the fork a new one")
+            run = self._launch(opened)
+        await asyncio.shield(run.started)
+
+    async def release(self, tenant: str, task: str) -> None:
+        """Go on with a quarantined task; see ``Engine.release``."""
+        async with self._opening:
+            row = await self._row(tenant, task)
+            if row.status != "quarantined":
+                raise InvalidInput(f"task {task} is {row.status}, not quarantined; there is nothing to release")
+            opened = await resumed(self._parts, row, self._workflow(row.workflow), released=True)
+            run = self._launch(opened)
+        await asyncio.shield(run.started)
 
     async def close(self) -> None:
         """Stop every run here; their journals stay, to be gone on with."""

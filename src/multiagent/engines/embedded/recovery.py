@@ -7,19 +7,20 @@ import msgspec
 
 from multiagent.core.errors import InvalidInput
 from multiagent.core.events import EventKind
-from multiagent.core.facts import TaskRecovered
+from multiagent.core.facts import TaskRecovered, TaskReleased
 from multiagent.core.outcome import Failure, Outcome
 from multiagent.core.principal import Principal
 from multiagent.core.task import TaskStatus
-from multiagent.engines.attempt import stored_value
 from multiagent.engines.base import Workflow
 from multiagent.engines.context import begin
 from multiagent.engines.embedded.ending import engine_event
 from multiagent.engines.embedded.records import Opened, Parts
-from multiagent.engines.replay import Replayed, Start, replay
+from multiagent.engines.past import start_of, stored_results
+from multiagent.engines.replay import Replayed, replay
 from multiagent.storage.objects.base import Objects
 from multiagent.storage.sql.base import Reader, TaskRow
-from multiagent.storage.sql.ops import UpdateTask
+from multiagent.storage.sql.ops import Op, UpdateTask
+from multiagent.storage.sql.travel import ReleaseTask
 
 
 def fresh(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any]) -> Opened:
@@ -33,16 +34,24 @@ def fresh(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any]) -> Opened:
     return Opened(row, kernel, kernel.take(), signature(row), fresh=True, time=row.created, ops=(running,))
 
 
-async def resumed(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any]) -> Opened:
-    """Bring a stored run up to its last row; NonDeterminism where today's code does something else."""
+async def resumed(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any], *, released: bool = False) -> Opened:
+    """Bring a stored run up to its last row; NonDeterminism where today's code does something else. ``released``: it
+    was quarantined, and its first transaction lets it go.
+    """
     journal = await parts.reader.journal(row.tenant, row.id)
     again = await replayed(parts.reader, parts.objects, row, workflow, journal)
     now = parts.clock.now()
     status: TaskStatus = "paused" if again.kernel.paused else "running"
-    ops = (
+    if released:
+        told = engine_event(row, f"released/{row.updated}", EventKind.TASK_RELEASED, TaskReleased(len(journal)), now)
+    else:
+        told = engine_event(row, f"recovered/{parts.owner}", EventKind.TASK_RECOVERED, TaskRecovered(len(journal)), now)
+    ops: tuple[Op, ...] = (
         UpdateTask(tenant=row.tenant, id=row.id, time=now, status=status, waits_for=""),
-        engine_event(row, f"recovered/{parts.owner}", EventKind.TASK_RECOVERED, TaskRecovered(len(journal)), now),
+        told,
     )
+    if released:
+        ops = (ReleaseTask(tenant=row.tenant, id=row.id, time=now), *ops)
     return Opened(
         row,
         again.kernel,
@@ -50,7 +59,7 @@ async def resumed(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any]) -> O
         signature(row),
         fresh=False,
         outcomes=journal[-1].n if journal else 0,
-        time=journal[-1].time if journal else row.created,
+        time=journal[-1].time if journal else row.began,
         signals=tuple(one.key for one in journal if one.kind == "signal"),
         ops=ops,
     )
@@ -68,10 +77,8 @@ async def replay_to(
     reader: Reader, objects: Objects, row: TaskRow, workflow: Workflow[Any, Any], journal: tuple[Outcome, ...]
 ) -> tuple[Replayed, Mapping[str, bytes | Failure]]:
     """Feed rows of a run to a fresh kernel; return it with the results of its steps by key."""
-    results: dict[str, bytes | Failure] = {}
-    for key, found in (await reader.results(row.tenant, row.id)).items():
-        results[key] = await stored_value(objects, row.tenant, found)
-    return replay(workflow, Start(row.id, row.input, row.created), journal, results), results
+    results = await stored_results(reader, objects, row)
+    return replay(workflow, start_of(row), journal, results), results
 
 
 def signature(row: TaskRow) -> tuple[str, str]:

@@ -12,6 +12,8 @@ import random
 from collections import deque
 from typing import Final
 
+import msgspec
+
 from multiagent.core.errors import EngineUnavailable, InvalidInput, NonDeterminism, PlatformError, StorageError
 from multiagent.core.fault import fault
 from multiagent.core.outcome import Outcome, OutcomeKind, failure
@@ -173,17 +175,20 @@ class Run:
         if arrived.kind == "signal":
             batch.ops.extend(holding_ops(self.row, self.kernel, arrived, now))
         row = self._row(arrived.kind, arrived.key, now, arrived.carried)
-        batch.ops.append(AppendOutcome(tenant=self.row.tenant, task=self.row.id, outcome=row))
         batch.fed += 1
         if arrived.kind == "signal":
             batch.acks.append(arrived.key)
         self.kernel.feed(row, arrived.value)
         self._tail = self.kernel.take()
+        if self._tail.patches:  # with the row that led to them: after a crash no later one may be there
+            row = msgspec.structs.replace(row, patches=row.patches + self._tail.patches)
+        batch.ops.append(AppendOutcome(tenant=self.row.tenant, task=self.row.id, outcome=row))
         batch.absorb(self._tail, arrived.key)
 
     def _row(self, kind: OutcomeKind, key: str, now: int, value: bytes) -> Outcome:
         self._n += 1
-        return Outcome(self._n, kind, key, now, value, self._tail.digest, self._tail.patches)
+        first = self._tail.patches if self._n == 1 else ()  # decided before there was a row
+        return Outcome(self._n, kind, key, now, value, self._tail.digest, first)
 
     async def _turn(self, batch: Batch) -> None:
         """Commit a batch, then do what it asks for."""
@@ -240,7 +245,7 @@ class Run:
             principal, on_behalf_of = self._opened.principal
             work = Work(
                 self.row.tenant, self.row.id, action.key, action.definition, action.input, action.input_hash,
-                principal, on_behalf_of, batch.cause(step_id),
+                principal, on_behalf_of, batch.cause(step_id), self.row.parent_id,
             )  # fmt: skip
             now = self._parts.clock.now()
             starts.append((len(batch.ops), action, work))

@@ -44,7 +44,10 @@ class Writer(Protocol):
 
 
 class TaskRow(msgspec.Struct, frozen=True):
-    """One row of ``task_executions``."""
+    """One row of ``task_executions``. A fork has ``forked_at``, the row of its parent's journal just after which it was
+    cut. ``began`` is its workflow's first moment, and ``named`` the task its names began with: those of the run whose
+    past it has.
+    """
 
     tenant: str
     id: str
@@ -67,6 +70,9 @@ class TaskRow(msgspec.Struct, frozen=True):
     waits_for: str = ""
     parent_id: str = ""
     root_id: str = ""
+    forked_at: int | None = None
+    began: int = 0
+    named: str = ""
 
 
 class AgentRow(msgspec.Struct, frozen=True):

@@ -7,6 +7,8 @@ from multiagent.storage.sql import keeping as kept
 from multiagent.storage.sql import ops
 from multiagent.storage.sql.sqlite import approvals, budgets, calls, keeping, steps, tasks
 from multiagent.storage.sql.sqlite.scribe import Scribe
+from multiagent.storage.sql.sqlite.travel import fork_task, release_task
+from multiagent.storage.sql.travel import ForkTask, ReleaseTask
 
 _HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], object]]] = {
     ops.CreateTask: tasks.create_task,
@@ -15,6 +17,8 @@ _HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], object]]] = {
     ops.StoreCommand: tasks.store_command,
     ops.DeliverCommand: tasks.deliver_command,
     ops.AppendEvent: tasks.append_event,
+    ForkTask: fork_task,
+    ReleaseTask: release_task,
     ops.StartStep: steps.start_step,
     ops.StoreResult: steps.store_result,
     ops.AppendOutcome: steps.append_outcome,

@@ -53,7 +53,8 @@ _MESSAGE: Final = msgspec.json.Decoder(Message)
 _TASK: Final = """SELECT tenant_id, id, workflow, user_id, session_id, query, mode, status, input, principal, result,
  error, usage, total_cost_pico, duration_ms, created_at, updated_at,
  (SELECT coalesce(max(seq), 0) FROM events e WHERE e.tenant_id = t.tenant_id AND e.task = t.id), waits_for,
- parent_id, root_id
+ parent_id, root_id, forked_at, json_extract(metadata, '$.began'),
+ json_extract(metadata, '$.named')
  FROM task_executions t"""
 _AGENT: Final = """SELECT task_execution_id, agent_id, query, status, result, model_used, provider, usage,
  cost_pico, execution_time_ms, tool_calls_count FROM agent_executions"""
@@ -316,6 +317,9 @@ def _task(row: Row) -> TaskRow:
         waits_for=text(row[18]),
         parent_id=text(row[19]),
         root_id=text(row[20]),
+        forked_at=None if row[21] is None else whole(row[21]),
+        began=whole(row[15] if row[22] is None else row[22]),
+        named=text(row[1] if row[23] is None else row[23]),
     )
 
 

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -65,6 +65,8 @@ class Scribe:
         bodies: Bodies | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        connection.create_function("copied_id", 1, lambda seq: self.copied_id(seq))  # noqa: PLW0108 — it changes
+        self.copied_id: Callable[[int], str] = str
         self._cursor = connection.cursor()
         self._run = self._cursor.execute
         self.bodies = bodies
@@ -72,6 +74,7 @@ class Scribe:
         self._random, self._taken = b"", 0
         self.ids: Iterator[str] = iter(())
         self.headers: list[EventHeader] = []
+        self.copied: list[tuple[Value, ...]] = []
         self.released = False
         self.log_now = False
         self._tasks: dict[tuple[str, str], TaskCounters] = {}
@@ -80,11 +83,11 @@ class Scribe:
         self._position = 0
         self._version: tuple[Value, ...] | None = None
 
-    def change(self, sql: str, values: Sequence[Value] = ()) -> int:
+    def change(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> int:
         """Run a statement; return the number of rows it changed."""
         return self._run(sql, values).rowcount
 
-    def one(self, sql: str, values: Sequence[Value] = ()) -> tuple[Value, ...] | None:
+    def one(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> tuple[Value, ...] | None:
         """Run a statement; return its only row."""
         row: tuple[Value, ...] | None = self._run(sql, values).fetchone()
         return row
@@ -121,6 +124,7 @@ class Scribe:
         """Start a transaction; learn anew what is remembered where another process has written since the last one."""
         self._run("BEGIN IMMEDIATE")
         self.headers = []
+        self.copied = []
         self.released = False
         version = self.one("PRAGMA data_version")
         if version != self._version:
@@ -133,7 +137,7 @@ class Scribe:
     def commit(self) -> None:
         """Commit, with the log where it is time."""
         self._logged = 0
-        fresh = len(self._unlogged) + len(self.headers)
+        fresh = len(self._unlogged) + len(self.copied) + len(self.headers)
         if self.log_now or fresh >= LOG_AFTER:
             self._log()
         self._run("COMMIT")
@@ -141,7 +145,7 @@ class Scribe:
             self._position += self._logged
             self._unlogged.clear()
         else:
-            self._unlogged += [(one.tenant, one.task, one.seq) for one in self.headers]
+            self._unlogged += self._new()
 
     @property
     def unlogged(self) -> bool:
@@ -157,8 +161,12 @@ class Scribe:
         if len(self._tasks) > MOST_REMEMBERED:
             self._tasks.clear()
 
+    def _new(self) -> list[tuple[Value, ...]]:
+        """The events of this transaction; a fork's copies stand before what it says itself."""
+        return self.copied + [(one.tenant, one.task, one.seq) for one in self.headers]
+
     def _log(self) -> None:
-        waiting = self._unlogged + [(one.tenant, one.task, one.seq) for one in self.headers]
+        waiting = self._unlogged + self._new()
         self.change_many(_LOG, [(row[0], at, *row[1:]) for at, row in enumerate(waiting, self._position + 1)])
         last = {(row[0], row[1]): row[2] for row in waiting}
         self.change_many(_LOGGED, [(seq, tenant, task) for (tenant, task), seq in last.items()])

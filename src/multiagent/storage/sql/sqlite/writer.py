@@ -328,7 +328,7 @@ class SqliteWriter:
         Raises sqlite3.Error where SQLite gave up the whole transaction (as it does on a full disk).
         """
         scribe = self._scribe
-        kept = len(scribe.headers)
+        kept, copied = len(scribe.headers), len(scribe.copied)
         scribe.ids = iter(request.ids)
         request.error = None
         try:
@@ -337,7 +337,7 @@ class SqliteWriter:
             if not self._connection.in_transaction:
                 raise
             scribe.forget()
-            del scribe.headers[kept:]
+            del scribe.headers[kept:], scribe.copied[copied:]
             request.error = error if isinstance(error, PlatformError) else storage_error(error, self._path)
             return False
         return True

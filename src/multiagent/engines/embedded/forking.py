@@ -1,0 +1,161 @@
+"""Forks: a new run with another's past. All of it is one commit; what follows is an ordinary run.
+
+Its journal has the parent's rows before the cut's own, then a ``settings`` row that says that here a fork begins, then
+the cut's own outcome: so what that outcome leads to has the fork's settings and chance already.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import msgspec
+
+from multiagent.core.errors import InvalidInput
+from multiagent.core.events import Event, EventKind
+from multiagent.core.facts import TaskForked
+from multiagent.core.outcome import Outcome
+from multiagent.core.settings import TaskSettings
+from multiagent.core.travel import Changes, Edit, Point
+from multiagent.engines.actions import RunStep
+from multiagent.engines.base import Workflow
+from multiagent.engines.context import begin
+from multiagent.engines.embedded.batch import Batch
+from multiagent.engines.embedded.editing import edited
+from multiagent.engines.embedded.ending import engine_event
+from multiagent.engines.embedded.records import Opened, Parts
+from multiagent.engines.embedded.recovery import signature
+from multiagent.engines.embedded.travel import find_cut
+from multiagent.engines.kernel import FORK, encode
+from multiagent.engines.past import start_of, stored_results
+from multiagent.engines.replay import replay_before, value_of
+from multiagent.storage.sql import travel
+from multiagent.storage.sql.base import TaskRow
+from multiagent.storage.sql.ops import AppendOutcome, Op
+
+_PAGE: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be forked: of which task, under which id, where, and with what changed."""
+
+    parent: TaskRow
+    workflow: Workflow[Any, Any]
+    new_id: str
+    at: Point
+    changes: Changes
+
+    @property
+    def child(self) -> TaskRow:
+        """The fork's row, as far as its events need it."""
+        root = self.parent.root_id or self.parent.id
+        return msgspec.structs.replace(self.parent, id=self.new_id, parent_id=self.parent.id, root_id=root)
+
+
+async def forked(parts: Parts, wish: Wish) -> Opened | None:
+    """Commit a fork and return it, ready to run; None where its id is taken by then."""
+    parent = wish.parent
+    journal = await parts.reader.journal(parent.tenant, parent.id)
+    rows = journal[: await find_cut(parts.reader, parent, journal, wish.at)]
+    if rows and rows[-1].kind == "end":
+        rows = rows[:-1]
+    if not rows:
+        return await _from_the_beginning(parts, wish)
+    results = await stored_results(parts.reader, parts.objects, parent)
+    kernel, before = replay_before(wish.workflow, start_of(parent), rows, results)
+    cut, value, kept = rows[-1], value_of(rows[-1], results), None
+    if wish.changes.edit is not None:
+        step = kernel.steps[cut.key].action if cut.key in kernel.steps else None
+        value, kept = await edited(parts, parent.tenant, step, value, wish.changes.edit)
+    pending = tuple(one.key for one in kernel.pending() if isinstance(one, RunStep) and one.id != cut.key)
+    settings = encode(wish.changes.settings or kernel.settings)
+    fork = Outcome(cut.n, "settings", f"{FORK}{wish.new_id}", cut.time, settings, before.digest)
+    kernel.live = True
+    kernel.feed(fork)
+    led_to = kernel.take()
+    time = max(parts.clock.now(), cut.time)
+    own = Outcome(cut.n + 1, cut.kind, cut.key, time, cut.value, led_to.digest)
+    kernel.feed(own, value)
+    tail = kernel.take()
+    fork = msgspec.structs.replace(fork, patches=before.patches + led_to.patches)
+    own = msgspec.structs.replace(own, patches=cut.patches + tail.patches)
+    batch = Batch(parent.tenant, wish.new_id, signature(parent))
+    batch.absorb(led_to, fork.key)
+    copy = _copy(parts, wish, cut, time)
+    ops: tuple[Op, ...] = (
+        msgspec.structs.replace(copy, pending=pending, edited=kept),
+        _told(wish, cut.n, cut.event_seq, time),
+        AppendOutcome(tenant=parent.tenant, task=wish.new_id, outcome=fork),
+        *batch.ops,
+        AppendOutcome(tenant=parent.tenant, task=wish.new_id, outcome=own),
+    )
+    row = await _made(parts, wish, ops)
+    if row is None:
+        kernel.drop()
+        return None
+    signals = tuple(one.key for one in rows if one.kind == "signal")
+    return Opened(row, kernel, tail, signature(row), fresh=False, outcomes=own.n, time=time, signals=signals)
+
+
+async def _from_the_beginning(parts: Parts, wish: Wish) -> Opened | None:
+    """Commit a fork that inherits nothing but the parent's input."""
+    if wish.changes.edit is not None:
+        raise InvalidInput("there is no step's outcome at the beginning of a task, so there is nothing to edit")
+    record = msgspec.json.decode(wish.parent.input, type=wish.workflow.input)
+    changed: dict[str, object] = {}
+    if hasattr(record, "seed"):
+        changed["seed"] = f"{record.seed}/{FORK}{wish.new_id}"
+    if wish.changes.settings is not None:
+        if not isinstance(getattr(record, "settings", None), TaskSettings):
+            raise InvalidInput(f"the input of {wish.workflow.name} has no settings; fork at its first outcome instead")
+        changed["settings"] = wish.changes.settings
+    data = encode(msgspec.structs.replace(record, **changed))
+    seq, now = await _before_the_beginning(parts, wish.parent), parts.clock.now()
+    copy = travel.ForkTask(
+        tenant=wish.parent.tenant, id=wish.new_id, parent=wish.parent.id, cut=0, seq=seq, time=now, owner=parts.owner,
+        input=data,
+    )  # fmt: skip
+    row = await _made(parts, wish, (copy, _told(wish, 0, seq, now)))
+    if row is None:
+        return None
+    start = start_of(row)
+    kernel = begin(wish.workflow, start.task, start.data, start.time)
+    return Opened(row, kernel, kernel.take(), signature(row), fresh=True, time=start.time)
+
+
+def _copy(parts: Parts, wish: Wish, cut: Outcome, time: int) -> travel.ForkTask:
+    return travel.ForkTask(
+        tenant=wish.parent.tenant,
+        id=wish.new_id,
+        parent=wish.parent.id,
+        cut=cut.n,
+        seq=cut.event_seq,
+        time=time,
+        owner=parts.owner,
+    )
+
+
+def _told(wish: Wish, cut: int, seq: int, now: int) -> Op:
+    edit = wish.changes.edit or Edit("", "", b"")
+    child = wish.child
+    fact = TaskForked(child.parent_id, child.root_id, cut, seq, edit.step, edit.pointer)
+    return engine_event(child, f"forked/{child.id}", EventKind.TASK_FORKED, fact, now)
+
+
+async def _made(parts: Parts, wish: Wish, ops: tuple[Op, ...]) -> TaskRow | None:
+    made = cast("travel.TaskForked", (await parts.writer.commit(*ops))[0])
+    return await parts.reader.task(wish.parent.tenant, wish.new_id) if made.created else None
+
+
+async def _before_the_beginning(parts: Parts, parent: TaskRow) -> int:
+    """Return the seq of the last event that is there before the workflow's first one: that the task was submitted."""
+    events = await parts.reader.events(parent.tenant, parent.id, 0, _PAGE)
+    seq = 0
+    for event in events:
+        if _of_the_run(event):
+            break
+        seq = event.header.seq
+    return seq
+
+
+def _of_the_run(event: Event) -> bool:
+    return event.header.kind is EventKind.STEP_STARTED or event.header.key.partition("/")[0] in ("w", "engine")
