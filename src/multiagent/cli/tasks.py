@@ -71,16 +71,20 @@ def show(task: TASK, json: JSON = False) -> None:
     """Show a task: its agents, answer, sources and bill."""
     import asyncio
 
+    from multiagent.app.decide import approvals
     from multiagent.app.look import look
 
     found, _ = here()
-    record = asyncio.run(look(Path(found.home), task))
+    home = Path(found.home)
+    record = asyncio.run(look(home, task))
+    waiting = asyncio.run(approvals(home, task=task))
     if json:
-        output.as_json(report.as_json(record))
+        waits = [{"approval": one.id, "tool": one.tool, "step": one.step, "expires": one.expires} for one in waiting]
+        output.as_json({**report.as_json(record), "waits_for": waits})
         return
     output.answer(f"query: {record.query}")
-    if record.waits_for:
-        output.answer(f"waits for: {record.waits_for}")
+    for one in waiting:
+        output.answer(f"waits for approval of {one.tool} ({one.step}): multiagent approvals show {one.id}")
     for agent in record.agents:
         output.answer(
             f"  {agent.agent:<8} {agent.status:<10} {agent.usage.total:>8,} tokens  {show_usd(agent.cost_pico):>9}  "
@@ -102,14 +106,14 @@ def follow(
     import asyncio
 
     from multiagent.app.look import look
+    from multiagent.app.steer import ended
     from multiagent.cli.report import show as show_record
     from multiagent.cli.session import take_up
 
     found, settings = here()
     manner = output.Manner(json=json, quiet=quiet)
-    record = asyncio.run(look(Path(found.home), task))
-    if record.status in {"completed", "failed", "cancelled"}:
-        return show_record(record, manner)
+    if asyncio.run(ended(Path(found.home), task, 0)):
+        return show_record(asyncio.run(look(Path(found.home), task)), manner)
     return asyncio.run(take_up(found, settings, task, manner))
 
 
