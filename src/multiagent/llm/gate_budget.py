@@ -19,7 +19,7 @@ from multiagent.core.budget import (
     need,
 )
 from multiagent.core.clock import Clock
-from multiagent.core.errors import BudgetBusy, BudgetExceeded, StorageError
+from multiagent.core.errors import BudgetBusy, BudgetExceeded, NotFound, StorageError
 from multiagent.core.ids import Ids
 from multiagent.core.money import show_usd
 from multiagent.llm.base import CallContext, ModelInfo
@@ -101,7 +101,7 @@ class Budgets:
         self._waiters: dict[Ticket, _Waiter] = {}
         self._pump: asyncio.Task[None] | None = None
         self._dirty = False
-        self._undoing: set[asyncio.Future[tuple[object, ...]]] = set()
+        self._undoing: set[asyncio.Task[None]] = set()
         self._unsubscribe: Callable[[], None] | None = writer.on_release(self.released)
 
     async def reserve(self, plan: Plan, wait_until: int) -> Held:
@@ -201,20 +201,20 @@ class Budgets:
 
     async def _answer_to(self, op: Reserve) -> object:
         """Wait for the answer to a reservation; when cancelled meanwhile, undo what is granted."""
-        running = asyncio.ensure_future(self._writer.commit(op))
         try:
-            return (await asyncio.shield(running))[0]
+            return (await self._writer.commit(op))[0]
         except asyncio.CancelledError:
-            self._undoing.add(running)
-            running.add_done_callback(lambda done: self._undo(op, done))
+            undoing = asyncio.get_running_loop().create_task(self._undo(op))
+            self._undoing.add(undoing)
+            undoing.add_done_callback(self._undoing.discard)
             raise
 
-    def _undo(self, op: Reserve, done: "asyncio.Future[tuple[object, ...]]") -> None:
-        self._undoing.discard(done)
-        if not done.cancelled() and done.exception() is None:
-            verdict = _standing(op, 0, done.result()[0])
-            if isinstance(verdict, Held) and verdict.id == op.id:
-                self.free(verdict)
+    async def _undo(self, op: Reserve) -> None:
+        """Free what was granted; nothing was where there is no such reservation."""
+        with suppress(NotFound, StorageError):
+            await self._writer.commit(
+                Settle(tenant=op.tenant, reservation=op.id, billed=Amount(), time=self._clock.now())
+            )
 
     def _resume(self, plan: Plan) -> None:
         """Go on after an earlier run of the same key: what it left open may have been billed."""
