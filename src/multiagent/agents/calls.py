@@ -17,6 +17,7 @@ from multiagent.core.usage import Bill, Usage
 
 AgentStatus = Literal["completed", "failed", "skipped", "cancelled"]
 Verdict = Literal["allow", "deny", "approve", "invalid"]
+ReviewRole = Literal["critique", "judge"]
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -207,13 +208,44 @@ class Word(msgspec.Struct, frozen=True):
     hash: str = ""
 
 
+class Review(msgspec.Struct, frozen=True):
+    """What an agent rules on: the answer that is the text of the message at ``answer``."""
+
+    role: ReviewRole
+    answer: str
+
+
+class Ruling(msgspec.Struct, frozen=True):
+    """What a critic or a judge says of an answer."""
+
+    accept: bool
+    reasons: tuple[str, ...] = ()
+    corrections: tuple[str, ...] = ()
+
+
+class ReviewInput(msgspec.Struct, frozen=True):
+    """One turn of a critic or a judge; ``think`` as for any agent."""
+
+    review: Review
+    think: ThinkInput
+
+
+class ReviewOutput(msgspec.Struct, frozen=True):
+    """What the turn came to; ``ruling`` where it ended the review, and ``error`` where that could not be read."""
+
+    think: ThinkOutput
+    ruling: Ruling | None = None
+    error: str = ""
+
+
 class Brief(msgspec.Struct, frozen=True):
-    """One agent task, as the orchestrator hands it to the loop."""
+    """One agent task, as the orchestrator hands it to the loop; ``review`` makes it a review of an answer."""
 
     seat: Seat
     opening: Opening
     max_turns: int
     max_repeats: int
+    review: Review | None = None
 
 
 class AgentResult(msgspec.Struct, frozen=True):
@@ -252,6 +284,7 @@ _TOOL = StepPolicy(attempt_timeout=180.0, deadline=600.0)
 _QUICK = StepPolicy(attempt_timeout=30.0, deadline=120.0)
 
 THINK = StepDef("think", ThinkInput, ThinkOutput, "llm", _MODEL)
+REVIEW = StepDef("review", ReviewInput, ReviewOutput, "llm", _MODEL)
 CHECK = StepDef("check", CheckInput, CheckOutput, "agent", _QUICK)
 RUN = StepDef("run", RunInput, RunOutput, "agent", _TOOL)
 ASK = StepDef("ask", AskInput, AskOutput, "agent", _QUICK)

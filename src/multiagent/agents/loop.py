@@ -10,6 +10,7 @@ from multiagent.agents.calls import (
     ASK,
     CHECK,
     EXPIRE,
+    REVIEW,
     RUN,
     THINK,
     AgentResult,
@@ -20,6 +21,8 @@ from multiagent.agents.calls import (
     CheckOutput,
     ExpireInput,
     Note,
+    ReviewInput,
+    Ruling,
     RunInput,
     Spent,
     Terms,
@@ -70,7 +73,10 @@ class Purse(Protocol):
 
 
 class Agent:
-    """One agent task, from its brief to its result: an object of one workflow run, rebuilt by replay."""
+    """One agent task, from its brief to its result: an object of one workflow run, rebuilt by replay.
+
+    ``ruling`` is what a review came to, None before it has.
+    """
 
     def __init__(self, ctx: Context, brief: Brief, purse: Purse) -> None:
         self._ctx = ctx
@@ -89,6 +95,7 @@ class Agent:
         self._checked = CheckOutput("invalid", "")
         self._edited = ""
         self._started = ctx.now()
+        self.ruling: Ruling | None = None
 
     async def run(self) -> AgentResult:
         """Run to the end. Its own failures are a result; only cancellation is thrown, and then ``stopped`` is one."""
@@ -162,13 +169,21 @@ class Agent:
 
     async def _asked(self, intent: fsm.Think, key: str) -> ThinkOutput:
         try:
-            return await self._ctx.step(THINK, self._turn(intent), key)
+            return await self._said(self._turn(intent), key)
         except StepFailed as error:
             lost = lost_in(error)
             if lost != Amount():
                 self._bill += Bill(lost_tokens=lost.tokens, lost_pico=lost.pico)
                 self._purse.lose(lost)
             raise
+
+    async def _said(self, turn: ThinkInput, key: str) -> ThinkOutput:
+        review = self._brief.review
+        if review is None:
+            return await self._ctx.step(THINK, turn, key)
+        output = await self._ctx.step(REVIEW, ReviewInput(review, turn), key)
+        self.ruling = output.ruling
+        return output.think
 
     def _turn(self, intent: fsm.Think) -> ThinkInput:
         return ThinkInput(

@@ -12,6 +12,7 @@ from multiagent.agents.calls import (
     ASK,
     CHECK,
     EXPIRE,
+    REVIEW,
     RUN,
     THINK,
     AskInput,
@@ -21,6 +22,9 @@ from multiagent.agents.calls import (
     CheckOutput,
     ExpireInput,
     Opening,
+    Review,
+    ReviewInput,
+    ReviewOutput,
     RunInput,
     RunOutput,
     Seat,
@@ -30,6 +34,7 @@ from multiagent.agents.calls import (
 )
 from multiagent.agents.memo import link
 from multiagent.agents.render import Section, ShownInput, ShownTask, TurnLimits, clip, sections, shown_attachments
+from multiagent.agents.ruling import RULING, read_ruling
 from multiagent.core.canonical import digest, digest_bytes
 from multiagent.core.errors import NotFound
 from multiagent.core.events import EventKind
@@ -54,14 +59,16 @@ EDITED: Final = "(A person changed the arguments of this call to {arguments}.)"
 
 OBSERVATION_CHARS: Final = 12_000
 INPUT_CHARS: Final = 8_000
-"""The most that a prompt holds of one observation, and of one dependency's result."""
+ANSWER_CHARS: Final = 16_000
+"""The most that a prompt holds of one observation, of one dependency's result, and of an answer under review."""
 
 
 def steps(asker: Asker) -> Steps:
-    """Return the steps of queues ``llm`` (think) and ``agent`` (the others)."""
+    """Return the steps of queues ``llm`` (think, review) and ``agent`` (the others)."""
     code = AgentSteps(asker)
     return (
         Step(THINK, code.think),
+        Step(REVIEW, code.review),
         Step(CHECK, code.check),
         Step(RUN, code.run),
         Step(ASK, code.ask),
@@ -78,12 +85,23 @@ class AgentSteps:
 
     async def think(self, info: StepInfo, given: ThinkInput) -> ThinkOutput:
         """One turn: render, ask, store. Raises what ``Gate.complete`` raises."""
+        return (await self._turn(info, given, None))[0]
+
+    async def review(self, info: StepInfo, given: ReviewInput) -> ReviewOutput:
+        """One turn of a critic or judge; where it calls no tool, its text must be a ruling. Raises as ``think``."""
+        output, text = await self._turn(info, given.think, given.review)
+        if output.calls:
+            return ReviewOutput(output)
+        ruling, error = read_ruling(text)
+        return ReviewOutput(output, ruling, error)
+
+    async def _turn(self, info: StepInfo, given: ThinkInput, review: Review | None) -> tuple[ThinkOutput, str]:
         task = await self._asker.tasks.load(info.tenant, info.task)
         specs = self._specs(task, given.seat)
         chain = await self._asker.chains.load(info.tenant, given.head)
-        said = await self._said(info, task, given)
+        said = await self._said(info, task, given, review)
         question = Question(
-            "turn",
+            "turn" if review is None else review.role,
             given.terms,
             said,
             given.head,
@@ -91,32 +109,44 @@ class AgentSteps:
             given.seat.agent,
             acting(task, given.seat, specs),
             () if given.final else specs,
+            None if review is None else RULING,
         )
         asked = await self._asker.ask(info, task, question)
         calls = tuple(CallRef(call.id, call.name, arguments_hash(call.arguments)) for call in asked.message.calls)
-        return ThinkOutput(asked.head, asked.answer.finish, asked.spent, calls, not asked.message.text.strip())
+        empty = not asked.message.text.strip()
+        return ThinkOutput(asked.head, asked.answer.finish, asked.spent, calls, empty), asked.message.text
 
-    async def _said(self, info: StepInfo, task: TaskInput, given: ThinkInput) -> tuple[Message, ...]:
+    async def _said(
+        self, info: StepInfo, task: TaskInput, given: ThinkInput, review: Review | None
+    ) -> tuple[Message, ...]:
         """The messages that this turn adds before the model's answer."""
         said: list[Message] = []
         if given.opening is not None:
-            said.append(says("system", self._asker.prompts.system("turn", given.terms.prompt_version)))
-            said.append(await self._opening(info, task, given.seat, given.opening))
+            name = "turn" if review is None else review.role
+            said.append(says("system", self._asker.prompts.system(name, given.terms.prompt_version)))
+            said.append(await self._opening(info, task, given.seat, given.opening, review))
         said.extend(Message("tool", (ToolResult(note.call, note.name, note.text, True),)) for note in given.notes)
         if given.say:
             said.append(says("user", given.say))
         return tuple(said)
 
-    async def _opening(self, info: StepInfo, task: TaskInput, seat: Seat, opening: Opening) -> Message:
+    async def _opening(
+        self, info: StepInfo, task: TaskInput, seat: Seat, opening: Opening, review: Review | None
+    ) -> Message:
         chains = self._asker.chains
         inputs, labels = [], [one.labels for one in task.attachments if one.name in seat.attachments]
         for one in opening.inputs:
             chain = await chains.load(info.tenant, one.head)
             inputs.append(ShownInput(one.task, one.title, clip(chain[-1].text, INPUT_CHARS)))
             labels.append(chain[-1].labels)
-        parts = [
-            Section("task", ShownTask(seat.agent, opening.title, opening.instruction)),
-            Section("query", task.query),
+        parts = [Section("task", ShownTask(seat.agent, opening.title, opening.instruction))]
+        if review is not None:
+            chain = await chains.load(info.tenant, review.answer)
+            parts.append(Section("answer", clip(chain[-1].text, ANSWER_CHARS)))
+            labels.append(chain[-1].labels)
+        if review is None or review.role != "judge":
+            parts.append(Section("query", task.query))
+        parts += [
             shown_attachments(await self._asker.described(info.tenant, task, seat.attachments)),
             Section("inputs", inputs),
             Section("limits", TurnLimits(opening.turns)),

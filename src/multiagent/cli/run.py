@@ -11,6 +11,7 @@ from multiagent.cli.home import here
 from multiagent.cli.steer import DETACH
 from multiagent.core.errors import InvalidInput
 from multiagent.core.money import usd
+from multiagent.core.plan import strategy as strategy_of
 from multiagent.core.tier import tier as tier_of
 
 _LARGEST_QUERY = 1 << 20
@@ -31,6 +32,9 @@ def run(
     max_agents: Annotated[int | None, typer.Option("--max-agents", help="Agents at work at the same time.")] = None,
     plan: Annotated[
         str | None, typer.Option("--plan", help="A file with a plan of your own (YAML or JSON); none is made then.")
+    ] = None,
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", help="How agents work: direct, iterative, collaborative or auto.")
     ] = None,
     require_approval: Annotated[
         bool, typer.Option("--require-approval", help="Agents start once a person has approved the plan.")
@@ -55,6 +59,7 @@ def run(
         tier=None if tier is None else tier_of(tier),
         max_agents=max_agents,
         plan=None if plan is None else Path(plan),
+        strategy=None if strategy is None else strategy_of(strategy),
         require_approval=require_approval,
     )
     places, settings = here()

@@ -33,6 +33,8 @@ class EventKind(enum.StrEnum):
     AGENT_COMPLETED = "agent.completed"
     AGENT_FAILED = "agent.failed"
     AGENT_SKIPPED = "agent.skipped"
+    AGENT_RULED = "agent.ruled"
+    AGENT_BELIEVES = "agent.believes"
     AGENT_CANCELLED = "agent.cancelled"
     STEP_STARTED = "step.started"
     STEP_COMPLETED = "step.completed"

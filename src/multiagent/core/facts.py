@@ -105,6 +105,35 @@ class AgentSkipped(msgspec.Struct, frozen=True):
     reason: str
 
 
+class AgentRuled(msgspec.Struct, frozen=True):
+    """agent.ruled: what a critic or judge (``role``) says of the answer of ``agent``; ``readable`` false: nothing."""
+
+    agent: str
+    role: str
+    accept: bool
+    reasons: tuple[str, ...] = ()
+    corrections: tuple[str, ...] = ()
+    readable: bool = True
+
+
+class Believed(msgspec.Struct, frozen=True):
+    """How sure an agent is of a statement (0–1)."""
+
+    id: str
+    text: str
+    confidence: float
+
+
+class AgentBelieves(msgspec.Struct, frozen=True):
+    """agent.believes: what an agent holds after ``evidence``; ``best`` is the id of what it is sure enough of."""
+
+    agent: str
+    evidence: str
+    hypotheses: tuple[Believed, ...]
+    threshold: float
+    best: str = ""
+
+
 class BudgetAlert(msgspec.Struct, frozen=True):
     """budget.alert: the task went down the ladder to this rung (alert, cheaper, fewer, partial)."""
 

@@ -14,7 +14,7 @@ from multiagent.core.tool import ToolSpec
 from multiagent.core.usage import Rates, Usage
 
 Finish = Literal["stop", "tool_calls", "length", "content_filter"]
-Purpose = Literal["chat", "decompose", "turn", "synthesize", "repair"]
+Purpose = Literal["chat", "decompose", "turn", "synthesize", "repair", "critique", "judge"]
 
 
 class ResponseFormat(msgspec.Struct, frozen=True):

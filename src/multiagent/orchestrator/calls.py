@@ -22,6 +22,7 @@ class AnalyzeOutput(msgspec.Struct, frozen=True):
     mode: Mode
     reasons: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
+    collaborate: bool = False
 
 
 class DecomposeInput(msgspec.Struct, frozen=True):

@@ -25,6 +25,13 @@ _WORK: Final = re.compile(
     r"推荐|建议|解释|说明|画像|核对|合并|检测|异常|离群|趋势|分布|报告|策略|实现|开发|优化|翻译|提取|验证|统计",
     re.IGNORECASE,
 )
+_SURE: Final = re.compile(
+    r"\b(?:verif\w+|double[- ]?check\w*|cross[- ]?check\w*|fact[- ]?check\w*|peer[- ]review\w*|second opinion|"
+    r"make sure|be (?:certain|sure)|audit\w*|reconcil\w*|debat\w+|critici[sz]\w+|mission[- ]critical|"
+    r"must be (?:right|correct|exact))\b"
+    r"|核实|核对|复核|复查|验证|校对|审计|确保(?:无误|正确)|交叉检查|务必(?:准确|正确)|第二意见|辩论",
+    re.IGNORECASE,
+)
 _STEPS: Final = re.compile(
     r"\b(?:then|after(?:wards| that)|next|finally|first(?:ly)?|second(?:ly)?|third(?:ly)?|based on|using the result\w*|"
     r"as well as|in addition|also|furthermore|followed by)\b"
@@ -68,6 +75,11 @@ def analyze(query: str, attachments: Sequence[Attachment] = ()) -> Complexity:
         rest *= 1.0 - min(0.95, sign.weight)
     reasons = tuple(sign.reason for sign in signs) or ("a short, single question",)
     return Complexity(round(1.0 - rest, 2), reasons)
+
+
+def needs_collaboration(query: str) -> bool:
+    """Return whether a query asks for an answer that more than one pair of eyes has seen."""
+    return _SURE.search(query) is not None
 
 
 def mode(score: float, simple_below: float, complex_from: float) -> Mode:

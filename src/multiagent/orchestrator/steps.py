@@ -35,7 +35,7 @@ from multiagent.orchestrator.calls import (
     SynthesizeInput,
     SynthesizeOutput,
 )
-from multiagent.orchestrator.complexity import analyze, mode
+from multiagent.orchestrator.complexity import analyze, mode, needs_collaboration
 from multiagent.orchestrator.consent import Consent
 from multiagent.orchestrator.decompose import SCHEMA, Known, read_plan
 from multiagent.orchestrator.given import of_plan
@@ -82,7 +82,7 @@ class TaskSteps:
         await self._ports.writer.commit(
             UpdateTask(tenant=info.tenant, id=info.task, time=now, status="running", mode=chosen)
         )
-        return AnalyzeOutput(found.score, chosen, found.reasons, tools)
+        return AnalyzeOutput(found.score, chosen, found.reasons, tools, needs_collaboration(task.query))
 
     async def decompose(self, info: StepInfo, given: DecomposeInput) -> DecomposeOutput:
         """Ask a model for a plan and check it. Raises what ``Gate.complete`` raises; a bad plan is an output."""
@@ -161,7 +161,7 @@ class TaskSteps:
             bill=bill,
             models=given.models,
             partial=given.partial,
-            missing=given.missing,
+            missing=(*given.missing, *cut_short(given.agents)),
         )
         now = self._ports.clock.now()
         await self._ports.writer.commit(
@@ -226,6 +226,15 @@ def outline(plan: Plan) -> str:
         told += [node.strategy] if node.strategy else []
         lines.append(f"- **{node.id}** {node.title}" + (f" ({'; '.join(told)})" if told else ""))
     return "\n".join(lines)
+
+
+def cut_short(agents: tuple[AgentResult, ...]) -> tuple[str, ...]:
+    """Return what to say of agents that answered before they were done, and did not say why."""
+    return tuple(
+        f"{one.title}: it had to answer before it was done"
+        for one in agents
+        if one.status == "completed" and one.partial and not one.message
+    )
 
 
 def side_by_side(agents: tuple[AgentResult, ...], texts: list[str]) -> str:

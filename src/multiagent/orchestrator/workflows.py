@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from multiagent.agents.calls import EXPIRE, AgentResult, Brief, ExpireInput, Finding, Opening, Seat
-from multiagent.agents.loop import Agent, heard
+from multiagent.agents.loop import Agent, Purse, heard
 from multiagent.core.errors import Cancelled, StepFailed
 from multiagent.core.events import EventKind
 from multiagent.core.facts import (
@@ -47,6 +47,9 @@ from multiagent.orchestrator.calls import (
     SynthesizeInput,
 )
 from multiagent.orchestrator.scheduler import Scheduler
+from multiagent.orchestrator.strategies.choose import choose
+from multiagent.orchestrator.strategies.team import Worker
+from multiagent.orchestrator.strategies.workers import worker
 
 WHOLE: Final = "t1"
 """The id of the only agent task, where a query is not split."""
@@ -174,7 +177,7 @@ class TaskRun:
             settings.max_turns,
             settings.max_repeats,
         )
-        agent = Agent(self._ctx, brief, purse)
+        agent = self._worker(node, brief, purse)
         try:
             result = self._agents[node.id] = await agent.run()
         except Cancelled:
@@ -183,6 +186,13 @@ class TaskRun:
         finally:
             self._treasury.close(node.id)
         return result
+
+    def _worker(self, node: Node, brief: Brief, purse: Purse) -> Worker:
+        settings, analysis = self._ctx.settings, self._analysis
+        if analysis is None:
+            return Agent(self._ctx, brief, purse)
+        strategy = choose(node.strategy, settings.strategy, analysis, settings.simple_below)
+        return worker(strategy, self._ctx, brief, purse)
 
     def _skip(self, node: Node, reason: str) -> AgentResult:
         self._unstarted -= 1
@@ -216,7 +226,9 @@ class TaskRun:
         return Answered("" if output.empty else output.head, output.cut or output.empty)
 
     def _missing(self) -> tuple[str, ...]:
-        return tuple(f"{one.title}: {_why(one)}" for one in self._agents.values() if one.status != "completed")
+        return tuple(
+            f"{one.title}: {_why(one)}" for one in self._agents.values() if one.status != "completed" or one.message
+        )
 
     async def _end(
         self, status: TaskStatus, answer: Answered, failure: Failure | None, planned: Plan | None = None

@@ -17,6 +17,7 @@ from multiagent.llm.gate_estimate import estimate_text, estimate_usage
 from multiagent.llm.offline.agent import Call, turn
 from multiagent.llm.offline.planner import plan
 from multiagent.llm.offline.request import Asked, asked, observations
+from multiagent.llm.offline.reviewer import review
 from multiagent.llm.offline.wording import Words
 
 PIECE: Final = 400
@@ -68,7 +69,8 @@ def answer(request: ModelRequest) -> tuple[tuple[Part, ...], Finish]:
 
 def _turn(request: ModelRequest, given: Asked) -> tuple[tuple[Part, ...], Finish]:
     seen = observations(request)
-    told = turn(given, seen, frozenset(one.name for one in request.tools), request.max_output)
+    work = review if request.purpose in {"critique", "judge"} else turn
+    told = work(given, seen, frozenset(one.name for one in request.tools), request.max_output)
     if isinstance(told, Call):
         return (ToolCall(f"{given.task.id or 'chat'}_call_{len(seen) + 1}", told.name, told.arguments),), "tool_calls"
     if request.purpose == "chat":

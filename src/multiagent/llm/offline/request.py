@@ -94,6 +94,7 @@ class Asked(msgspec.Struct, frozen=True):
     """A request's sections; what it does not have is empty. Of tools only the names matter."""
 
     query: str = ""
+    answer: str = ""
     attachments: tuple[File, ...] = ()
     tools: tuple[File, ...] = ()
     limits: Limits = Limits()
