@@ -33,6 +33,7 @@ from multiagent.agents.calls import (
     Word,
 )
 from multiagent.agents.memo import link
+from multiagent.agents.recalled import session_of
 from multiagent.agents.render import Section, ShownInput, ShownTask, TurnLimits, clip, sections, shown_attachments
 from multiagent.agents.ruling import RULING, read_ruling
 from multiagent.core.canonical import digest, digest_bytes
@@ -151,6 +152,9 @@ class AgentSteps:
             Section("inputs", inputs),
             Section("limits", TurnLimits(opening.turns)),
         ]
+        session, told = await session_of(chains, info.tenant, task)
+        parts.extend(session)
+        labels.append(told)
         if opening.missing:
             parts.append(Section("missing", opening.missing))
         return says("user", sections(*parts), labels=join(*labels))

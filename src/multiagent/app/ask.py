@@ -13,6 +13,7 @@ class Ask(msgspec.Struct, frozen=True):
 
     ``plan`` is a file with a plan of the user's own; ``plan_only``: nothing is run but the planning.
     ``require_approval``: agents start once a person has approved the plan.
+    ``session`` is one that the task belongs to, ``recalled`` names of its files that the task uses again.
     """
 
     query: str
@@ -25,3 +26,5 @@ class Ask(msgspec.Struct, frozen=True):
     plan_only: bool = False
     strategy: AskedStrategy | None = None
     require_approval: bool = False
+    session: str = ""
+    recalled: tuple[str, ...] = ()

@@ -31,6 +31,7 @@ from multiagent.llm.gate import GateStorage
 from multiagent.orchestrator import steps as task_steps
 from multiagent.orchestrator.dispatcher import Dispatcher
 from multiagent.orchestrator.service import Service, Submission
+from multiagent.orchestrator.sessions import Sessions
 from multiagent.orchestrator.uploads import Uploads
 from multiagent.orchestrator.workflows import TASK
 from multiagent.policy.factory import open_policy
@@ -73,8 +74,10 @@ class Platform:
                 ask.query,
                 ask.files,
                 task_settings(self._settings, ask, self._policy_hash),
+                session=ask.session,
                 session_tokens=self._settings.budget.session_tokens,
                 plan=plan,
+                recalled=ask.recalled,
             )
         )
         return created.id
@@ -158,6 +161,7 @@ async def open_platform(places: Places, settings: Settings, environment: Mapping
         tools = tuple(spec.name for spec in runner.specs(LOCAL_USER) if task_steps.usable(spec, LOCAL_USER))
         offers = Offers(settings.task.max_nodes, tools, ())
         service = Service(storage.writer, uploads, clock, ids, dispatcher.wake, offers.accept)
+        service.recall = Sessions(storage.writer, storage.reader, clock, settings.session.max_tokens).recall
         platform = Platform(settings, storage, engine, service, policy.bundle_hash, offers)
         platform.offline_hint = offline_hint(config, environment)
         await gate.recover(TENANT)

@@ -26,6 +26,7 @@ from multiagent.core.task import TaskInput
 from multiagent.engines.factory import owner_of
 from multiagent.orchestrator.handover import Handover
 from multiagent.orchestrator.service import checked_query
+from multiagent.orchestrator.sessions import checked_session
 from multiagent.orchestrator.uploads import Uploads
 from multiagent.storage.factory import open_inbox, open_objects, open_reader
 from multiagent.storage.sql.base import CommandRow, CommandState, Reader
@@ -63,8 +64,11 @@ async def hand_over(places: Places, settings: Settings, wanted: Ask, environment
         query,
         await uploads.take(TENANT, wanted.files),
         task_settings(settings, wanted, ""),
+        session=checked_session(wanted.session) if wanted.session else "",
+        session_tokens=settings.budget.session_tokens,
         vendors=tuple(sorted(present_vendors(gate_config(settings, "terminal"), environment))),
         plan=plan,
+        recalled=wanted.recalled,
     )
     return await leave(home, "submit", "", msgspec.json.encode(given))
 

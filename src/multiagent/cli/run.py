@@ -39,6 +39,9 @@ def run(
     require_approval: Annotated[
         bool, typer.Option("--require-approval", help="Agents start once a person has approved the plan.")
     ] = False,
+    session: Annotated[
+        str | None, typer.Option("--session", help="The session it belongs to: it knows of the tasks before it.")
+    ] = None,
     detach: DETACH = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
@@ -47,13 +50,17 @@ def run(
     import asyncio
 
     from multiagent.app.ask import Ask
-    from multiagent.cli import detached, session
+    from multiagent.cli import detached
+    from multiagent.cli import session as stay
 
     _within("--budget-tokens", budget_tokens, _MOST_TOKENS)
     _within("--max-agents", max_agents, _MOST_AGENTS)
+    files, recalled = _files(attach or [], in_session=bool(session))
     wanted = Ask(
         query=read_query(query),
-        files=tuple(Path(file) for file in attach or ()),
+        files=files,
+        session=session or "",
+        recalled=recalled,
         tokens=budget_tokens,
         pico=None if budget_usd is None else usd(budget_usd),
         tier=None if tier is None else tier_of(tier),
@@ -63,13 +70,19 @@ def run(
         require_approval=require_approval,
     )
     places, settings = here()
-    do = detached.detach if detach else session.ask
+    do = detached.detach if detach else stay.ask
     return asyncio.run(do(places, settings, wanted, output.Manner(json=json, quiet=quiet)))
 
 
 def _within(option: str, value: int | None, most: int) -> None:
     if value is not None and not 1 <= value <= most:
         raise InvalidInput(f"{option} must be at least 1 and at most {most:,}, not {value}")
+
+
+def _files(attach: list[str], *, in_session: bool) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Return the files there are, and in a session the names of those that it may remember."""
+    known = [one for one in attach if in_session and Path(one).name == one and not Path(one).exists()]
+    return tuple(Path(one) for one in attach if one not in known), tuple(known)
 
 
 def read_query(text: str) -> str:

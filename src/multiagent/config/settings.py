@@ -79,6 +79,12 @@ class ApprovalSettings(_Section, frozen=True, kw_only=True):
     expire_s: int = 604_800
 
 
+class SessionSettings(_Section, frozen=True, kw_only=True):
+    """The most tokens that a task is told of the earlier tasks of its session."""
+
+    max_tokens: int = 2_000
+
+
 class OwnerSettings(_Section, frozen=True, kw_only=True):
     """The background owner (``run --detach``): ends when idle for so many seconds; asked to stop, gives running steps
     so many to end.
@@ -105,6 +111,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     cache: CacheSettings = CacheSettings()
     attachments: AttachmentSettings = AttachmentSettings()
     approvals: ApprovalSettings = ApprovalSettings()
+    session: SessionSettings = SessionSettings()
     owner: OwnerSettings = OwnerSettings()
     offline: OfflineSettings = OfflineSettings()
     models_file: str = ""
@@ -138,6 +145,8 @@ def check(settings: Settings) -> list[str]:
         "attachments.max_count": settings.attachments.max_count,
         "approvals.expire_s": settings.approvals.expire_s,
     }
+    if settings.session.max_tokens < 200:
+        wrong.append(f"session.max_tokens must be at least 200, not {settings.session.max_tokens}")
     wrong.extend(f"{name} must be at least 1, not {value}" for name, value in at_least_one.items() if value < 1)
     if not 0 < settings.sandbox.timeout_s <= 3600 or not 0 < settings.cache.ttl_s < math.inf:
         wrong.append("sandbox.timeout_s must be over 0 and at most 3600, cache.ttl_s over 0")

@@ -26,7 +26,7 @@ class Attachment(msgspec.Struct, frozen=True):
 class TaskInput(msgspec.Struct, frozen=True):
     """The start input of a task's workflow: small, frozen, by reference. ``seed`` (any text) seeds its randomness.
 
-    ``plan`` is one that its user wrote; None: one is made.
+    ``plan`` is one that its user wrote; None: one is made. ``context`` is the head of what it is told of its session.
     """
 
     task: str
@@ -38,6 +38,7 @@ class TaskInput(msgspec.Struct, frozen=True):
     session: str = ""
     end_user: str = ""
     plan: Plan | None = None
+    context: str = ""
 
 
 class Source(msgspec.Struct, frozen=True):

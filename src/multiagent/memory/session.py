@@ -38,11 +38,10 @@ class Turn(msgspec.Struct, frozen=True, omit_defaults=True):
     open: tuple[str, ...] = ()
     files: tuple[Attachment, ...] = ()
     labels: Labels = ()
-    time: int = 0
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """All of a session's turns, oldest first."""
+    """All of a session's turns, oldest first: tasks' ids grow with time."""
 
     turns: tuple[Turn, ...] = ()
 
@@ -63,7 +62,7 @@ _DECODER: Final = msgspec.json.Decoder(dict[str, Turn])
 def read(context: bytes) -> Memory:
     """Return what is stored of a session, oldest first. Raises msgspec.MsgspecError where it is none of ours."""
     found = _DECODER.decode(context or b"{}")
-    return Memory(tuple(sorted(found.values(), key=lambda turn: (turn.time, turn.task))))
+    return Memory(tuple(sorted(found.values(), key=lambda turn: turn.task)))
 
 
 def written(memory: Memory) -> bytes:

@@ -12,7 +12,8 @@ class Handover(msgspec.Struct, frozen=True):
 
     Attachments are in objects already. ``settings`` are complete but for the policy version, which is the owner's.
     ``vendors`` are the model vendors that the sender has keys for: an owner without one of them refuses the task.
-    ``plan`` is one that the user wrote.
+    ``plan`` is one that the user wrote. ``recalled`` are names of files of the session that are used again;
+    ``context`` is set by the owner: the head of what the task is told of its session.
     """
 
     query: str
@@ -26,3 +27,5 @@ class Handover(msgspec.Struct, frozen=True):
     root: str = ""
     vendors: tuple[str, ...] = ()
     plan: Plan | None = None
+    recalled: tuple[str, ...] = ()
+    context: str = ""

@@ -1,6 +1,6 @@
 """Where tasks come in. A task is accepted once its row and its ``submit`` command are committed."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,7 +42,11 @@ class Submission:
     end_user: str = ""
     idempotency_key: str = ""
     plan: Plan | None = None
+    recalled: tuple[str, ...] = ()
 
+
+Recall = Callable[[Principal, Handover], Awaitable[Handover]]
+"""Adds to a task what its session remembers; see ``Sessions.recall``."""
 
 Accepts = Callable[[Principal, Handover], None]
 """Raises PlanInvalid where a task asks for what this process does not have."""
@@ -66,6 +70,8 @@ class Service:
         self._ids = ids
         self._wake = wake
         self._accepts = accepts
+        self.recall: Recall | None = None
+        """Set where tasks may belong to sessions; without one they are told nothing of theirs."""
 
     async def submit(self, submission: Submission) -> TaskCreated:
         """Accept a task; return its id, and whether this call made it.
@@ -84,6 +90,7 @@ class Service:
             submission.end_user,
             submission.idempotency_key,
             plan=submission.plan,
+            recalled=submission.recalled,
         )
         return await self.accept(submission.principal, self._ids(), given)
 
@@ -93,6 +100,8 @@ class Service:
         Raises InvalidInput for a query that is empty, too long or no text, PlanInvalid, StorageError's children.
         """
         checked_query(given.query)
+        if self.recall is not None:
+            given = await self.recall(principal, given)
         self._accepts(principal, given)
         ops = self._accept(principal, task, given)
         try:
@@ -121,6 +130,7 @@ class Service:
             given.session,
             given.end_user,
             given.plan,
+            given.context,
         )
         ops: list[Op] = [PutUser(tenant=tenant, id=principal.user, time=now)]
         if given.session:

@@ -1,5 +1,6 @@
 """The code of the task workflow's own steps: analyse, decompose, synthesise, finish."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from multiagent.agents.asking import Asker, Question
 from multiagent.agents.calls import AgentResult, sources_of
 from multiagent.agents.fsm import CUT
+from multiagent.agents.recalled import session_of
 from multiagent.agents.render import PlanLimits, Section, ShownPart, clip, sections, shown_attachments, shown_tools
 from multiagent.agents.steps import PERMISSIONS
 from multiagent.core.errors import PlanInvalid
@@ -39,6 +41,8 @@ from multiagent.orchestrator.complexity import analyze, mode, needs_collaboratio
 from multiagent.orchestrator.consent import Consent
 from multiagent.orchestrator.decompose import SCHEMA, Known, read_plan
 from multiagent.orchestrator.given import of_plan
+from multiagent.orchestrator.sessions import remembering
+from multiagent.storage.sql.keeping import RememberTurn
 from multiagent.storage.sql.ops import PutAgentExecution, UpdateTask
 
 Steps = tuple[Step[Any, Any], ...]
@@ -99,15 +103,17 @@ class TaskSteps:
             return Question("repair", given.terms, said, given.bad, chain, response_format=_PLAN)
         names = tuple(one.name for one in task.attachments)
         specs = self._ports.runner.specs(task.principal, given.tools) if given.tools else ()
+        session, told = await session_of(self._asker.chains, info.tenant, task)
         text = sections(
             Section("query", task.query),
             shown_attachments(await self._asker.described(info.tenant, task, names)),
             Section("tools", shown_tools(specs)),
             Section("limits", PlanLimits(given.max_nodes)),
+            *session,
         )
         said = (
             says("system", self._asker.prompts.system("decompose", given.terms.prompt_version)),
-            says("user", text, labels=join(*(one.labels for one in task.attachments))),
+            says("user", text, labels=join(told, *(one.labels for one in task.attachments))),
         )
         return Question("decompose", given.terms, said, response_format=_PLAN)
 
@@ -166,6 +172,7 @@ class TaskSteps:
         now = self._ports.clock.now()
         await self._ports.writer.commit(
             *(self._row(info, one, said, now) for one, said in zip(given.agents, texts, strict=True)),
+            *await self._remembering(info, given, result, now),
             UpdateTask(
                 tenant=info.tenant,
                 id=info.task,
@@ -179,6 +186,14 @@ class TaskSteps:
             ),
         )
         return result
+
+    async def _remembering(
+        self, info: StepInfo, given: FinishInput, result: TaskResult, now: int
+    ) -> Sequence[RememberTurn]:
+        task = await self._asker.tasks.load(info.tenant, info.task)
+        heads = [given.answer] if given.answer else [one.head for one in given.agents if one.head]
+        chains = [await self._asker.chains.load(info.tenant, head) for head in heads if task.session]
+        return remembering(info.tenant, task, result, join(*(chain[-1].labels for chain in chains)), now)
 
     def _row(self, info: StepInfo, agent: AgentResult, text: str, now: int) -> PutAgentExecution:
         return PutAgentExecution(

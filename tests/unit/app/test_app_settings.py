@@ -41,6 +41,7 @@ from multiagent.testing.clock import ManualClock
 from multiagent.testing.suites.llm import asks, calls
 from tests.adapters.gate_bench import allow
 from tests.unit.agents.stage import Info, open_stage
+from tests.unit.app.long_session import told_of_a_long_session
 from tests.unit.orchestrator.task_drive import TaskDrive, node, script, spent, task
 
 TESTED: set[str] = set()
@@ -376,6 +377,12 @@ async def test_how_storage_and_sandbox_are_opened(
 @key("approvals.expire_s")
 def test_how_long_a_person_has_to_approve() -> None:
     assert scope_limits(configured(approvals__expire_s=90)).approval_s == 90
+
+
+@key("session.max_tokens")
+async def test_how_much_a_task_is_told_of_its_session(tmp_path: Path, sandbox_cache: Path) -> None:
+    async with opened(tmp_path / "home", sandbox_cache, session__max_tokens=300) as platform:
+        assert 200 < await told_of_a_long_session(platform) <= 300
 
 
 @key("owner.idle_s")

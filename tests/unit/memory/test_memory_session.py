@@ -25,14 +25,7 @@ from multiagent.memory.session import (
 
 TEXT = st.text(max_size=400)
 TURNS = st.lists(
-    st.builds(
-        Turn,
-        task=st.text(min_size=1, max_size=8),
-        query=TEXT,
-        answer=TEXT,
-        open=st.tuples(TEXT),
-        time=st.integers(0, 9),
-    ),
+    st.builds(Turn, task=st.text(min_size=1, max_size=8), query=TEXT, answer=TEXT, open=st.tuples(TEXT)),
     max_size=30,
     unique_by=lambda turn: turn.task,
 )
@@ -85,7 +78,7 @@ def test_open_questions_and_file_names_are_told_the_newest_first() -> None:
 
 @given(TURNS)
 def test_memory_is_read_as_it_was_written(turns: list[Turn]) -> None:
-    memory = Memory(tuple(sorted(turns, key=lambda turn: (turn.time, turn.task))))
+    memory = Memory(tuple(sorted(turns, key=lambda turn: turn.task)))
     assert read(written(memory)) == memory
 
 
@@ -108,7 +101,7 @@ def test_a_turn_keeps_what_is_missing_or_was_asked_back_as_open() -> None:
 
 
 def test_a_long_memory_is_bounded() -> None:
-    turns = tuple(Turn(f"t{n:05}", "q", "5 " * 400, time=n) for n in range(KEPT_MOST + 50))
+    turns = tuple(Turn(f"t{n:05}", "q", "5 " * 400) for n in range(KEPT_MOST + 50))
     less = shortened(Memory(turns))
     assert len(less.turns) == KEPT_MOST
     assert len(less.turns[0].answer) <= OLD_CHARS

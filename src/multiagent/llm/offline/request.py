@@ -9,6 +9,7 @@ from multiagent.core.messages import Message, ToolCall, ToolResult
 from multiagent.llm.base import ModelRequest
 from multiagent.llm.offline.dialect import Dialect
 from multiagent.llm.offline.guest_table import kind_of
+from multiagent.llm.offline.session import Session
 
 SECTION: Final = re.compile(r"<(\w+)>(.*?)</\1>", re.DOTALL)
 TABLE_NAME: Final = re.compile(r"\.(csv|tsv|tab|psv)$", re.IGNORECASE)
@@ -102,6 +103,7 @@ class Asked(msgspec.Struct, frozen=True):
     inputs: tuple[Finding, ...] = ()
     results: tuple[Finding, ...] = ()
     missing: tuple[str, ...] = ()
+    session: Session = Session()
 
     @property
     def chinese(self) -> bool:
