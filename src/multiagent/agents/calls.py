@@ -270,6 +270,21 @@ class AgentResult(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class AgentView(msgspec.Struct, frozen=True):
+    """Where an agent stands, published as ``agent/<id>``: ``calls`` are those of its last answer, ``at`` the one in
+    hand, ``head`` its transcript's, ``bill`` what its outcomes have reported.
+    """
+
+    agent: str
+    title: str
+    phase: str
+    turn: int
+    calls: tuple[str, ...] = ()
+    at: int = 0
+    head: str = ""
+    bill: Bill = Bill()
+
+
 def sources_of(results: tuple[AgentResult, ...]) -> tuple[Source, ...]:
     """Return the attachments that agents opened, by name, each with the agents that used it."""
     used: dict[str, list[str]] = {}

@@ -15,6 +15,7 @@ from multiagent.agents.calls import (
     THINK,
     AgentResult,
     AgentStatus,
+    AgentView,
     AskInput,
     Brief,
     CheckInput,
@@ -35,13 +36,16 @@ from multiagent.core.errors import Cancelled, StepFailed
 from multiagent.core.events import EventKind
 from multiagent.core.facts import AgentEnded, AgentStarted, AgentState
 from multiagent.core.usage import Bill
-from multiagent.engines.base import Context
+from multiagent.engines.base import Context, Forked
 
 ENDINGS: Final[Mapping[AgentStatus, EventKind]] = {
     "completed": EventKind.AGENT_COMPLETED,
     "failed": EventKind.AGENT_FAILED,
     "cancelled": EventKind.AGENT_CANCELLED,
 }
+
+NEEDED = "needed"
+"""The value of ``approval`` in the details of a refusal that a person's word would lift."""
 
 SHOWN = ("thinking", "acting", "waiting_approval")
 """The phases that are worth an event; the others last no time, and an agent that has started is thinking."""
@@ -96,6 +100,8 @@ class Agent:
         self._edited = ""
         self._started = ctx.now()
         self.ruling: Ruling | None = None
+        self._cuts = ctx.cuts
+        self._round = 0
 
     async def run(self) -> AgentResult:
         """Run to the end. Its own failures are a result; only cancellation is thrown, and then ``stopped`` is one."""
@@ -113,8 +119,10 @@ class Agent:
         return self._end(intent)
 
     def _advance(self, happening: fsm.Happening) -> fsm.Intent:
+        self._pay(Bill())
         before = self._state.phase
         self._state, intent = fsm.advance(self._state, happening, self._bounds)
+        self._show()
         if before not in ("idle", self._state.phase) and self._state.phase in SHOWN:
             doing = self._state.calls[self._state.at].name if self._state.calls else ""
             self._ctx.emit(
@@ -129,6 +137,13 @@ class Agent:
                 ),
             )
         return intent
+
+    def _show(self) -> None:
+        """Let whoever looks at the run, now or at any cut of its past, see where this agent stands."""
+        state, title = self._state, self._brief.opening.title
+        calls = tuple(call.name for call in state.calls)
+        view = AgentView(self._name, title, state.phase, state.turn, calls, state.at, self._head, self._bill)
+        self._ctx.publish(f"agent/{self._name}", view)
 
     async def _happen(self, intent: fsm.Intent) -> fsm.Happening:
         """Do what the state machine wants; a step that failed for good is a happening too."""
@@ -160,7 +175,7 @@ class Agent:
         self._notes.clear()
         self._head = self._answer = thought.head
         spent = thought.spent
-        self._bill += spent.bill
+        self._pay(spent.bill)
         self._vendor = spent.vendor
         if spent.model not in self._models:
             self._models.append(spent.model)
@@ -173,7 +188,7 @@ class Agent:
         except StepFailed as error:
             lost = lost_in(error)
             if lost != Amount():
-                self._bill += Bill(lost_tokens=lost.tokens, lost_pico=lost.pico)
+                self._pay(Bill(lost_tokens=lost.tokens, lost_pico=lost.pico))
                 self._purse.lose(lost)
             raise
 
@@ -198,13 +213,13 @@ class Agent:
 
     async def _check(self, intent: fsm.Check) -> fsm.Happening:
         given = CheckInput(self._brief.seat, self._answer, intent.position)
-        self._edited = ""
+        self._edited, self._round = "", 0
         self._checked = await self._ctx.step(CHECK, given, self._key(intent.position, "check"))
         return fsm.Checked(self._checked.verdict, self._checked.reasons)
 
     async def _run(self, intent: fsm.Run) -> fsm.Happening:
         given = RunInput(self._brief.seat, self._answer, intent.position, self._head, self._checked, self._edited)
-        self._bill += Bill(tool_calls=1)
+        self._pay(Bill(tool_calls=1))
         key = self._key(intent.position, "run")
         try:
             output = await self._ctx.step(RUN, given, key)
@@ -214,6 +229,8 @@ class Agent:
                 return fsm.Broke(error.code, fsm.EFFECT_UNKNOWN.format(tool=call.name, key=key))
             if error.code != "POLICY_DENIED":
                 raise
+            if error.details.get("approval") == NEEDED and self._ctx.cuts:
+                return self._again(error.message)
             self._notes.append(Note(call.id, call.name, fsm.DENIED.format(reasons=error.message)))
             return fsm.Observed()
         self._head = output.head
@@ -221,7 +238,10 @@ class Agent:
         return fsm.Observed()
 
     async def _ask(self, intent: fsm.AskPerson) -> fsm.Happening:
-        """Wait for a person, durably; where nobody speaks in time, expire, unless a decision was first."""
+        """Wait for a person, durably; where nobody speaks in time, expire, unless a decision was first.
+
+        A fork asks again: what was asked before its cut was asked about another task.
+        """
         ctx, position = self._ctx, intent.position
         run = self._key(position, "run")
         given = AskInput(self._brief.seat, self._answer, position, run, self._checked)
@@ -229,6 +249,9 @@ class Agent:
         left = max(0.0, (asked.expires - ctx.now()) / 1000)
         try:
             word = await ctx.timeout(left, heard(ctx, asked.approval))
+        except Forked:
+            self._round += 1
+            return await self._ask(intent)
         except TimeoutError:
             word = await ctx.step(EXPIRE, ExpireInput(asked.approval), self._key(position, "expire"))
         if word.approved and word.hash not in ("", self._checked.hash):
@@ -237,8 +260,22 @@ class Agent:
         reason = word.reason or ("nobody decided in time" if word.expired else f"{word.by or 'a person'} said no")
         return fsm.Decided(word.approved, reason)
 
+    def _again(self, reason: str) -> fsm.Happening:
+        """In a fork a call may need a person's word that it did not need, or had, before the cut."""
+        self._round += 1
+        self._checked = msgspec.structs.replace(self._checked, verdict="approve")
+        return fsm.Checked("approve", (reason,))
+
     def _key(self, position: int, what: str) -> str:
-        return f"a/{self._name}/act/{self._state.turn}/{position}/{what}"
+        key = f"a/{self._name}/act/{self._state.turn}/{position}/{what}"
+        return f"{key}/{self._round}" if self._round else key
+
+    def _pay(self, bill: Bill) -> None:
+        """Count what was used; a fork counts from its cut on, the rest was paid by its parent."""
+        if self._cuts != self._ctx.cuts:
+            self._cuts, self._bill = self._ctx.cuts, Bill()
+        if not self._ctx.inherited:
+            self._bill += bill
 
     def stopped(self) -> AgentResult:
         """Return how far a cancelled agent came, and what it used."""
@@ -297,5 +334,5 @@ def ended(result: AgentResult) -> AgentEnded:
 
 
 async def heard(ctx: Context, approval: str) -> Word:
-    """Wait for a person's word on an approval."""
-    return msgspec.json.decode(await ctx.wait_signal(f"approval/{approval}"), type=Word)
+    """Wait for a person's word on an approval; Forked where it was asked for before a fork's cut."""
+    return msgspec.json.decode(await ctx.wait_signal(f"approval/{approval}", crosses=False), type=Word)

@@ -244,7 +244,7 @@ class AgentSteps:
     def _context(self, info: StepInfo, task: TaskInput, seat: Seat, labels: Labels) -> ToolContext:
         attachments = tuple(one for one in task.attachments if one.name in seat.attachments)
         principal = acting(task, seat, self._specs(task, seat))
-        return ToolContext(principal, info.task, info.key, attachments, info.deadline, labels)
+        return ToolContext(principal, info.task, info.key, attachments, info.deadline, labels, info.forked_from)
 
     async def _call(self, info: StepInfo, answer: str, position: int) -> tuple[ToolCall, Labels]:
         """Return a tool call of a stored answer, and the labels of all that led to it."""

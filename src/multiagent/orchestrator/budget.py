@@ -15,6 +15,7 @@ from multiagent.core.settings import TaskSettings
 from multiagent.core.tier import Tier, cheaper
 from multiagent.core.usage import Bill
 from multiagent.engines.base import Context
+from multiagent.orchestrator.calls import BudgetView
 
 KEPT_PERCENT: Final = 15
 """So much of a task's limit stays back for synthesis and repairs."""
@@ -74,16 +75,37 @@ def tier_for(settings: TaskSettings, mode: Mode, at: Rung, *, agent: bool, plann
 
 
 class Treasury:
-    """A task's money as its workflow knows it; an object of one run, rebuilt by replay."""
+    """A task's money as its workflow knows it; an object of one run, rebuilt by replay.
+
+    A fork counts from its cut on: what came before, the cut's own outcome included, was paid by its parent.
+    """
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
+        self._cuts = ctx.cuts
         self._told: Rung = "normal"
         self._promised: dict[str, Amount] = {}
         self.mode: Mode = "simple"
-        self.used = Amount()
-        self.bill = Bill()
+        self._used = Amount()
+        self._bill = Bill()
         self.models: list[str] = []
+
+    @property
+    def used(self) -> Amount:
+        """What counts against the limit."""
+        self._cross()
+        return self._used
+
+    @property
+    def bill(self) -> Bill:
+        """What the calls have cost."""
+        self._cross()
+        return self._bill
+
+    def _cross(self) -> None:
+        if self._cuts != self._ctx.cuts:
+            self._cuts, self._told = self._ctx.cuts, "normal"
+            self._used, self._bill = Amount(), Bill()
 
     @property
     def limit(self) -> Limit:
@@ -97,18 +119,20 @@ class Treasury:
 
     def book(self, spent: Spent) -> None:
         """Count a call; say so where it led down the ladder."""
-        self.bill += spent.bill
         if spent.model not in self.models:
             self.models.append(spent.model)
-        self._use(spent.amount)
+        self._use(spent.amount, spent.bill)
 
     def lose(self, lost: Amount) -> None:
         """Count what a failed call may have cost, in full."""
-        self.bill += Bill(lost_tokens=lost.tokens, lost_pico=lost.pico)
-        self._use(lost)
+        self._use(lost, Bill(lost_tokens=lost.tokens, lost_pico=lost.pico))
 
-    def _use(self, amount: Amount) -> None:
-        self.used += amount
+    def _use(self, amount: Amount, bill: Bill) -> None:
+        self._cross()
+        if not self._ctx.inherited:
+            self._used += amount
+            self._bill += bill
+        self._ctx.publish("budget", BudgetView(self._used, self.limit, self.rung, self._bill))
         limit, at = self._ctx.settings.limit, self.rung
         if RUNGS.index(at) > RUNGS.index(self._told):
             self._told = at

@@ -3,9 +3,20 @@
 import msgspec
 
 from multiagent.agents.calls import AgentResult, AskOutput, Spent, Terms
+from multiagent.core.budget import Amount, Limit, Rung
 from multiagent.core.plan import Mode, Plan
 from multiagent.core.step import StepDef, StepPolicy
 from multiagent.core.task import TaskResult, TaskStatus
+from multiagent.core.usage import Bill
+
+
+class BudgetView(msgspec.Struct, frozen=True):
+    """A task's money as its outcomes have reported it, published as ``budget``; ``rung`` is the ladder's."""
+
+    used: Amount
+    limit: Limit
+    rung: Rung
+    bill: Bill
 
 
 class AnalyzeInput(msgspec.Struct, frozen=True):

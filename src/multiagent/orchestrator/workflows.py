@@ -28,7 +28,8 @@ from multiagent.core.facts import (
 from multiagent.core.outcome import Failure
 from multiagent.core.plan import Node, Plan
 from multiagent.core.task import TaskInput, TaskResult, TaskStatus
-from multiagent.engines.base import Context, Workflow
+from multiagent.core.usage import Bill
+from multiagent.engines.base import Context, Forked, Workflow
 from multiagent.orchestrator.budget import Treasury, width
 from multiagent.orchestrator.calls import (
     ANALYZE,
@@ -73,6 +74,7 @@ class TaskRun:
         self._agents: dict[str, AgentResult] = {}
         self._unstarted = 0
         self._analysis: AnalyzeOutput | None = None
+        self._cuts: dict[str, int] = {}
 
     async def run(self) -> TaskResult:
         """Return the answer; StepFailed with the code of what stopped the task."""
@@ -111,19 +113,23 @@ class TaskRun:
             PlannedTask(node.id, node.title, node.depends_on, node.tools, node.attachments) for node in plan.tasks
         )
         ctx.emit(EventKind.TASK_PLANNED, TaskPlanned(tasks, plan.reason, plan.degraded))
+        ctx.publish("plan", plan)
         return plan
 
-    async def _consent(self, plan: Plan) -> None:
+    async def _consent(self, plan: Plan, *, again: bool = False) -> None:
         """Wait for a person's word on the plan; StepFailed with ``PLAN_REJECTED`` where it is no, or does not come."""
         ctx = self._ctx
-        asked = await ctx.step(ASK_PLAN, AskPlanInput(plan), "plan/ask")
+        asked = await ctx.step(ASK_PLAN, AskPlanInput(plan), f"plan/ask/{ctx.cuts}" if again else "plan/ask")
         try:
             word = await ctx.timeout(max(0.0, (asked.expires - ctx.now()) / 1000), heard(ctx, asked.approval))
+        except Forked:  # what was asked before a fork's cut was asked about another task
+            return await self._consent(plan, again=True)
         except TimeoutError:
             word = await ctx.step(EXPIRE, ExpireInput(asked.approval), "plan/expire")
         if not word.approved:
             why = word.reason or ("nobody decided in time" if word.expired else f"{word.by or 'a person'} said no")
             raise StepFailed("PLAN_REJECTED", f"the plan was not approved: {why}")
+        return None
 
     async def _planned(self, analysis: AnalyzeOutput) -> Plan:
         if self._task.plan is not None:
@@ -180,6 +186,7 @@ class TaskRun:
         agent = self._worker(node, brief, purse)
         try:
             result = self._agents[node.id] = await agent.run()
+            self._cuts[node.id] = self._ctx.cuts
         except Cancelled:
             self._agents[node.id] = agent.stopped()
             raise
@@ -235,7 +242,7 @@ class TaskRun:
     ) -> TaskResult:
         """Write the end; ``planned`` is the result of a task that only plans."""
         ctx, treasury = self._ctx, self._treasury
-        agents = tuple(self._agents[name] for name in sorted(self._agents))
+        agents = tuple(self._billed(name) for name in sorted(self._agents))
         missing = self._missing()
         some = any(one.status == "completed" for one in agents)
         partial = some and (answer.cut or bool(missing) or any(one.partial for one in agents) or failure is not None)
@@ -274,6 +281,13 @@ class TaskRun:
         )
         ctx.emit(ENDINGS[status], ended)
         return result
+
+    def _billed(self, name: str) -> AgentResult:
+        """Return an agent's result; one that ended before a fork's cut was paid by its parent."""
+        result = self._agents[name]
+        if self._cuts.get(name, self._ctx.cuts) == self._ctx.cuts:
+            return result
+        return msgspec.structs.replace(result, bill=Bill())
 
 
 def _why(agent: AgentResult) -> str:

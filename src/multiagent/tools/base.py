@@ -12,7 +12,9 @@ from multiagent.core.tool import ToolSpec
 
 
 class ToolContext(msgspec.Struct, frozen=True):
-    """For whom a tool runs, in which step, with which files at hand, until when (ms UTC)."""
+    """For whom a tool runs, in which step, with which files at hand, until when (ms UTC); ``forked_from`` is the task
+    that this one is a fork of, which may have done already what is asked for now.
+    """
 
     principal: Principal
     task: str
@@ -20,6 +22,7 @@ class ToolContext(msgspec.Struct, frozen=True):
     attachments: tuple[Attachment, ...]
     deadline: int
     labels: Labels = ()
+    forked_from: str = ""
 
 
 class ToolOutput(msgspec.Struct, frozen=True):

@@ -47,7 +47,7 @@ class Intents:
         refusal = f"{ask.tool} needs a person's approval of these very arguments, and there is none that holds"
         if intent is not None:
             await self._resolve(ask, context, _Outcome(refused=refusal))
-        raise PolicyDenied(refusal)
+        raise PolicyDenied(refusal, details={"approval": "needed"})
 
     async def resolve(self, ask: ToolAsk, context: ToolContext, output: ToolOutput) -> None:
         """Record what a tool that is not idempotent answered."""

@@ -85,6 +85,9 @@ class ToolRunner:
         decision = await self._decide(call.ask)
         if not decision.allow:
             return Checked("deny", call.ask.arguments_hash, decision.reasons)
+        if _repeats(call.ask, context):
+            said = f"task {context.forked_from}, which this one is a fork of, may have done this already"
+            return Checked("approve", call.ask.arguments_hash, (*decision.reasons, said))
         return Checked("approve" if decision.needs_approval else "allow", call.ask.arguments_hash, decision.reasons)
 
     async def run(self, request: ToolRequest, context: ToolContext, checked: Checked) -> ToolOutput:
@@ -112,7 +115,9 @@ class ToolRunner:
             return finish(_failed(error), "", call.labels)
         works = None
         try:
-            output, works = await self._run(call, context, approval=decision.needs_approval)
+            output, works = await self._run(
+                call, context, approval=decision.needs_approval or _repeats(call.ask, context)
+            )
         finally:
             if works is None:
                 breaker.release(generation)
@@ -190,6 +195,11 @@ class ToolRunner:
             if not scope.expired():
                 raise
             raise ToolTimeout(f"{call.ask.tool} did not finish within {seconds:g} s") from None
+
+
+def _repeats(ask: ToolAsk, context: ToolContext) -> bool:
+    """Whether an effect might happen a second time: in a fork, what is not idempotent needs a person's word."""
+    return bool(context.forked_from) and not ask.idempotent
 
 
 def _failed(error: PlatformError) -> ToolOutput:
