@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 
 @asynccontextmanager
-async def background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+async def background(work: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
     """Run ``work`` beside the block and cancel it at its end.
 
     Work that fails ends the block at once, which then raises its error: nobody waits for what will never come.
@@ -14,7 +15,7 @@ async def background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     block = asyncio.current_task()
     task = asyncio.create_task(work)
 
-    def stop(ended: asyncio.Task[None]) -> None:
+    def stop(ended: asyncio.Task[Any]) -> None:
         if block is not None and not ended.cancelled() and ended.exception() is not None:
             block.cancel()
 
@@ -32,5 +33,5 @@ async def background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
             await task
 
 
-def _failed(task: asyncio.Task[None]) -> bool:
+def _failed(task: asyncio.Task[Any]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is not None
