@@ -16,14 +16,14 @@ from multiagent.llm.offline.arithmetic import expressions
 from multiagent.llm.offline.cells import cell
 from multiagent.llm.offline.dialect import Dialect, simpler
 from multiagent.llm.offline.guest_text import survey
-from multiagent.llm.offline.intents import USUAL, Want, general, wants
-from multiagent.llm.offline.planner import THEMES, theme_of
+from multiagent.llm.offline.intents import USUAL, Want, general, wants, where
+from multiagent.llm.offline.planner import THEMES, theme_of, without
 from multiagent.llm.offline.request import Asked, File, Observation
-from multiagent.llm.offline.session import recall
 from multiagent.llm.offline.wording import Words, lists
 
 ROWS: Final = 20_000
 """What the second try reads of a table that the first could not."""
+NUMBERS: Final = frozenset(("int", "float"))
 PAGES: Final = 4
 """How often a file is read on where no code can read it."""
 Found = dict[str, object]
@@ -92,13 +92,7 @@ def _sums(asked: Asked, words: Words) -> Work:
         told = yield Call("calculator", json.dumps({"expression": one}))
         lines.append(words.failed(one, told.content) if told.failed else f"{one} = **{told.content.strip()}**")
     before = "\n\n".join(one.result for one in asked.inputs)
-    return "\n".join(lines) or before or _earlier(asked, words) or words.ignorant(asked.attachments)
-
-
-def _earlier(asked: Asked, words: Words) -> str:
-    """What an earlier task of the session has found, where the query is about it."""
-    turn = recall(asked.session, asked.query)
-    return words.say("earlier", n=turn.n, query=turn.query, answer=turn.answer) if turn is not None else ""
+    return "\n".join(lines) or before or words.ignorant(asked.attachments)
 
 
 def _run(files: list[File], *cells: str) -> Generator[Call, Observation, Found | str]:
@@ -143,8 +137,9 @@ def _table(asked: Asked, file: File, words: Words, room: int) -> Work:
     lines: list[str] = []
     results: list[tuple[Want, object]] = []
     rows = 0
+    wanted = yield from _meant(chosen(asked, source), source, file)
     # A long table takes a good part of the sandbox's time for each thing that is asked of it.
-    for group in _packed(chosen(asked, source), source, room if file.lines <= ROWS else 0):
+    for group in _packed(wanted, source, room if file.lines <= ROWS else 0):
         careful = _cell(source, group, limit=f", limit={ROWS})")
         found = yield from _run([file], _cell(source, group), careful)
         if isinstance(found, str):
@@ -157,21 +152,40 @@ def _table(asked: Asked, file: File, words: Words, room: int) -> Work:
             if found["rows"] == ROWS < file.lines:
                 names = words.names(dict.fromkeys(words.say(f"op {one.op}") for one in group))
                 lines.append(words.say("limited", rows=ROWS, names=names))
+            if found["total"]:
+                lines.append(words.say("total row", label=found["total"]))
             rows = max(rows, int(str(found["rows"])))
             results += [(one, told[_call(one, source)]) for one in group] if isinstance(told, dict) else []
-    return "\n".join([words.table(file.name, rows, results, asked.query), *lines] if results else lines)
+    return "\n".join(dict.fromkeys([*(words.table(file.name, rows, results, asked.query) if results else []), *lines]))
+
+
+def _meant(wanted: list[Want], source: Source, file: File) -> Generator[Call, Observation, list[Want]]:
+    """Look for the words of the question that may be cells of the table; return what is wanted of which rows."""
+    texts = list(dict.fromkeys(one.said for one in wanted if one.said))
+    if not texts:
+        return wanted
+    cells = ", ".join(f"{one!r}: cited(t, {one!r})" for one in texts)
+    code = f"t = {source.code}\nshow({{'cited': {{{cells}}} if t else {{}}}})"
+    found = yield from _run([file], cell(code, source.simpler))
+    told = found["cited"] if isinstance(found, dict) else {}
+    return [where(one, lists(told.get(one.said))) if isinstance(told, dict) else one for one in wanted]
 
 
 def chosen(asked: Asked, source: Source) -> list[Want]:
     """Return what this agent finds out about a table: its theme's part of what is asked, or a report of its theme."""
     theme = theme_of(asked.task.instruction)
     ops = dict(THEMES).get(theme) or tuple(op for _, ops in THEMES for op in ops)
-    query = asked.query or asked.task.instruction
-    told = [one for one in wants(query, source.kinds) if one.op in ops]
-    if told and not general(query):
+    query = without(asked.query or asked.task.instruction, asked.attachments)
+    every = wants(query, source.kinds)
+    told = [one for one in every if one.op in ops]
+    if every and not general(query):
         return told
     usual = USUAL if theme or len(asked.attachments) < 2 else USUAL[:2]
-    return list(dict.fromkeys([Want(op) for op in usual if op in ops] + [one for one in told if one.columns]))
+    rows = next((one for one in every if one.filters or one.unknown), Want("profile"))
+    report = [
+        Want(op, filters=rows.filters, said=rows.said, unknown=rows.unknown, asked=False) for op in usual if op in ops
+    ]
+    return list(dict.fromkeys(report + [one for one in told if one.columns]))
 
 
 def _packed(wanted: list[Want], source: Source, room: int) -> list[list[Want]]:
@@ -189,16 +203,27 @@ def _cell(source: Source, wanted: list[Want], limit: str = "") -> str:
     """Return the program that finds this out; with a limit it reads less and keeps what works."""
     calls = dict.fromkeys(_call(one, source) for one in wanted)
     found = ", ".join(f"{one!r}: attempt(lambda: {one})" if limit else f"{one!r}: {one}" for one in calls)
-    shown = f"show({{'rows': t.size, 'found': {{{found}}}}})"
+    shown = f"show({{'total': label(t), 'rows': t.size, 'found': {{{found}}}}})"
     if source.code.startswith("records"):
         shown = f"if t:\n {shown}\nelse:\n show({{'shape': shape{source.code[len('records') :]}}})"
     return cell(f"t = {source.code[:-1]}{limit or ')'}\n{shown}", source.simpler)
 
 
 def _call(want: Want, source: Source) -> str:
-    table = "t"
+    part = "t"
     for one in want.filters:
-        table = f"keep({table}, t.at({one.column!r}), {one.sign!r}, {one.value!r})"
+        at, kind = f"{part}, t.at({one.column!r})", source.kinds.get(one.column)
+        compared = f"{at}, {one.sign!r}, {one.values[0]!r})"
+        out = ", out=True" if one.sign == "!=" else ""
+        among = f"among({at}, {list(one.values)!r}{out})"
+        part = (
+            "on(" + compared
+            if kind == "date"
+            else "compare(" + compared
+            if kind in NUMBERS and one.sign not in "!="
+            else among
+        )
+    table = "t" if part == "t" else "p"
     columns = _places(want.columns)
     dates = sorted(
         (name not in want.columns, f"t.at({name!r})") for name, kind in source.kinds.items() if kind == "date"
@@ -206,13 +231,16 @@ def _call(want: Want, source: Source) -> str:
     slopes = ", slopes=True" if want.slopes else ""
     how = ", 12, extremes=True" if want.extremes else "" if want.by else ", 6"
     calls = {
-        "correlate": f"correlate({table})",
-        "outliers": f"outliers({table})",
-        "trend": f"trend({table}, {columns}, {dates[0][1] if dates else f'steady(t, {columns})'}{slopes})",
+        "correlate": f"correlate({table}, {columns})",
+        "outliers": f"outliers({table}, {columns})",
+        "trend": f"trend({table}, {columns}, {dates[0][1] if dates else f'steady({table}, {columns})'}{slopes})",
         "groups": f"groups({table}, {_places(want.by)}, {columns}{how})",
         "top": f"top({table}, {columns}, {want.count}, largest={want.largest})",
+        "share": f"share({table}, t, {columns})",
+        "several": f"several({table}, {columns})",
     }
-    return calls.get(want.op, f"profile({table})")
+    call = calls.get(want.op, f"profile({table}, {columns if want.op in {'sums', 'distinct'} else '[]'})")
+    return call if part == "t" else f"told({part}, lambda p: {call})"
 
 
 def _places(columns: tuple[str, ...]) -> str:
@@ -233,7 +261,7 @@ def _join(tables: list[File], words: Words) -> Work:
     if isinstance(found, str):
         return words.failed(words.names(sources), found)
     explained = [f"joined(tables, {', '.join(map(repr, one))})" for one in lists(found["lookups"])][:3]
-    if any(kind in {"int", "float"} for one in sources.values() for kind in one.kinds.values()) and explained:
+    if any(kind in NUMBERS for one in sources.values() for kind in one.kinds.values()) and explained:
         code = cell(f"{start}print(json.dumps({{'joined': [{', '.join(explained)}]}}, ensure_ascii=False))", shared)
         got = yield from _run(tables, code)
         found |= got if isinstance(got, dict) else {}

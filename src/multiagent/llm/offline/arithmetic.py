@@ -36,6 +36,12 @@ def expressions(query: str) -> list[str]:
     return [re.sub(r"\s+", " ", one) for one in found]
 
 
+def other(query: str) -> str:
+    """Return a query without its clauses of arithmetic."""
+    parts = re.split(f"({CLAUSE.pattern})", query, flags=re.IGNORECASE)
+    return "".join(one + mark for one, mark in zip(parts[::2], [*parts[1::2], ""], strict=True) if not expressions(one))
+
+
 @functools.cache
 def _rewritten() -> list[tuple[re.Pattern[str], str]]:
     """Return the patterns of ``arithmetic.json``, N for a number, in order, with what is written for them."""

@@ -3,13 +3,14 @@
 import ast
 import functools
 import io
+import string
 import tokenize
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
 WORDS = frozenset((tokenize.NAME, tokenize.NUMBER, tokenize.STRING))
-GUESTS = ("guest_table.py", "guest_stats.py", "guest_links.py", "guest_text.py")
+GUESTS = ("guest_table.py", "guest_stats.py", "guest_where.py", "guest_links.py", "guest_text.py")
 
 
 class _Bare(ast.NodeTransformer):
@@ -91,8 +92,29 @@ class _Small:
     reads: frozenset[str]
 
 
-def _small(node: ast.AST) -> _Small:
-    return _Small(_narrow(ast.unparse(node)), frozenset(_reads(node)))
+def _small(node: ast.stmt | ast.Module) -> _Small:
+    reads = frozenset(_reads(node))
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        _shorten(node, reads)
+    return _Small(_narrow(ast.unparse(node)), reads)
+
+
+def _shorten(node: ast.FunctionDef | ast.ClassDef, reads: frozenset[str]) -> None:
+    """Give a definition's own names, but not what it may be called with by name, one letter each."""
+    every = list(ast.walk(node))
+    names = [one for one in every if isinstance(one, ast.Name)]
+    given = [one.args for one in every if isinstance(one, ast.FunctionDef)]
+    kept = {one.arg for args in given for one in (*args.kwonlyargs, *args.args[len(args.args) - len(args.defaults) :])}
+    own = [one.id for one in names if isinstance(one.ctx, ast.Store)] + [
+        one.arg for one in every if isinstance(one, ast.arg)
+    ]
+    letters = (one for one in string.ascii_letters if one not in reads | kept)
+    short = dict(zip((one for one in dict.fromkeys(own) if one not in kept), letters, strict=False))
+    for one in every:
+        if isinstance(one, ast.Name):
+            one.id = short.get(one.id, one.id)
+        elif isinstance(one, ast.arg):
+            one.arg = short.get(one.arg, one.arg)
 
 
 @functools.cache

@@ -42,9 +42,13 @@ class Dialect:
     def __init__(self, lines: list[str], before: int = 0) -> None:
         """Sniff a sample of the file's lines, of which that many come before."""
         lines = [line.lstrip("\ufeff").rstrip("\r\n") for line in lines]
+        told = re.match(r"(?i)sep=(.)$", lines[0]) if lines else None
+        if told:
+            lines[0] = "#"
         data = [line for line in lines if line.strip() and line[0] != "#"][:300]
         scores = {mark: fit(data, mark) for mark in MARKS}
         self.mark = max(MARKS, key=lambda mark: round(scores[mark], 2)) if any(scores.values()) else ","
+        self.mark = told[1] if told and told[1] in MARKS else self.mark
         self.score = scores[self.mark]
         rows = [[cell.strip() for cell in row] for row in body(data, self.mark, 0)]
         cells = [cell for row in rows for cell in row]

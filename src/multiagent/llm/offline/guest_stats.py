@@ -7,21 +7,51 @@ import math
 import re
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations, pairwise
 
-from multiagent.llm.offline.guest_table import Table, moment, number
+from multiagent.llm.offline.guest_table import Table
 
 Found = dict[str, object]
 Numbers = list[float]
-Ways = dict[str, Callable[[Numbers], float]]
+Ways = dict[str, Callable[[Sequence[float]], float]]
 
 
-def tidy(value: float) -> float | int:
-    """Round to four decimals, small values to four significant digits, whole numbers to int."""
-    if abs(value) < 1e15 and value == int(value):
-        return int(value)
-    return round(value, 4) if abs(value) >= 0.1 else float(format(value, ".4g"))
+def tidy(value: float) -> float:
+    """Return whole numbers as int, others to 15 significant digits."""
+    if isinstance(value, int) or value - value:
+        return value
+    return int(value) if abs(value) < 2**53 and value == int(value) else float(format(value, ".15g"))
+
+
+def rough(value: float) -> float:
+    """Round what is not exact anyway to four decimals, small values to four significant digits."""
+    return tidy(round(value, 4) if abs(value) >= 0.1 else float(format(value, ".4g")))
+
+
+def total(values: Sequence[float]) -> float:
+    """Return a sum, exact where all values are whole, else by fsum; infinite where it is too large for a float."""
+    plain = sum(values)
+    return plain if isinstance(plain, int) or plain - plain else math.fsum(values)
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the arithmetic mean."""
+    return rough(total(values) / len(values))
+
+
+TOTAL = re.compile(r"(?i)\W*(?:(grand|sub|over)[ -]?)?(total|sum)s?( all)?\W*$|合计$|总计$|小计$|总和$")
+
+
+def label(table: Table) -> str:
+    """Take a last row away that is labelled as a total of the others; return its label."""
+    last = table.size - 1
+    for cells in [table.cells[at] for at in table.of("text") if last > 0 and TOTAL.match(table.cells[at][last])]:
+        if cells.count(cells[last]) == 1:
+            rest = [column[:last] for column in table.cells]
+            Table.__init__(table, table.names, rest, table.point)
+            return cells[last]
+    return ""
 
 
 def known(table: Table, at: int) -> list[tuple[int, float]]:
@@ -30,9 +60,14 @@ def known(table: Table, at: int) -> list[tuple[int, float]]:
 
 
 def numeric(table: Table, picked: list[int]) -> list[int]:
-    """Return the picked columns that are numeric, or else all that are and do not just number the rows."""
+    """Return the picked columns of numbers; where none is picked, all that do not just number the rows."""
     every = table.of("int", "float")
-    return [at for at in picked if at in every] or [at for at in every if not counts(table, at)] or every
+    named = [at for at in picked if at in every]
+    return named or (
+        []
+        if any(table.kinds[at] in {"empty", "mixed"} for at in picked)
+        else [at for at in every if not counts(table, at)] or every
+    )
 
 
 def counts(table: Table, at: int) -> bool:
@@ -62,26 +97,14 @@ def grouping(table: Table) -> list[int]:
     return [at for at in fit if len(sizes[at]) <= 60] or fit
 
 
-def keep(table: Table, at: int, sign: str, value: str) -> Table:
-    """Return the table of the rows whose cell compares so with a value: = != > < >= <=."""
-    kind = table.kinds[at]
-    limit = moment(value) if kind == "date" else number(value, table.point) if kind in {"int", "float"} else None
-    ways = {"=": (0,), "!=": (-1, 1), ">": (1,), "<": (-1,), ">=": (0, 1), "<=": (-1, 0)}[sign]
-    if limit is None:
-        hits = [(cell.lower() == value.lower()) == (0 in ways) for cell in table.cells[at]]
-    else:
-        hits = [one is not None and (one > limit) - (one < limit) in ways for one in table.values(at)]
-    return Table(
-        table.names, [[c for c, hit in zip(cells, hits, strict=True) if hit] for cells in table.cells], table.point
-    )
-
-
-def profile(table: Table) -> Found:
+def profile(table: Table, picked: list[int]) -> Found:
     """Return the rows, how many repeat another, and of columns the kind, gaps, distinct values, and statistics."""
     columns: list[Found] = []
+    holes: list[tuple[int, str]] = []
     for at, kind in enumerate(table.kinds):
         seen = Counter(table.cells[at])
         gaps = sum(seen.pop(one, 0) for one in table.gaps[at])
+        holes += [(gaps, table.names[at])] if gaps else []
         one: Found = {"name": table.names[at], "kind": kind, "missing": gaps, "distinct": len(seen)}
         column = known(table, at) if kind == "date" else []
         values = [value for value in table.values(at) if value is not None] if kind in {"int", "float"} else []
@@ -89,28 +112,25 @@ def profile(table: Table) -> Found:
             one |= {"first": table.cells[at][min(column, key=lambda pair: pair[1])[0] - 1]}
             one |= {"last": table.cells[at][max(column, key=lambda pair: pair[1])[0] - 1]}
         elif values:
-            ways: Ways = {
-                "sum": math.fsum,
-                "mean": statistics.fmean,
-                "median": statistics.median,
-                "min": min,
-                "max": max,
-            }
+            ways: Ways = {"sum": total, "median": statistics.median, "min": min, "max": max}
             one |= {name: tidy(way(values)) for name, way in ways.items()}
-            mean = statistics.fmean(values)
-            spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / max(1, len(values) - 1))
-            one |= {"count": len(values), "deviation": tidy(spread)}
-        columns.append(one)
+            middle, count = total(values) / len(values), len(values)
+            one |= {"mean": mean(values), "count": count, "unread": table.size - gaps - count}
+            if count > 1:
+                one["deviation"] = rough(
+                    math.sqrt(total([(value - middle) * (value - middle) for value in values]) / (count - 1))
+                )
+        columns += [one] if at in picked or not picked else []
     repeated = table.size - len(set(zip(*table.cells, strict=True)))
-    return {"rows": table.size, "width": len(columns), "repeated": repeated, "columns": columns}
+    holes.sort(key=lambda pair: -pair[0])
+    whole = {"rows": table.size, "width": len(table.names), "repeated": repeated, "gaps": sum(one for one, _ in holes)}
+    return {**whole, "holes": holes, "columns": columns}
 
 
 def groups(table: Table, by: list[int], of: list[int], most: int = 12, *, extremes: bool = False) -> list[Found]:
     """Return per grouping column the groups by size, and by total, mean and extremes of numeric columns."""
     found: list[Found] = []
-    ways: Ways = {"total": math.fsum, "mean": statistics.fmean}
-    if extremes:
-        ways |= {"max": max, "min": min}
+    ways: Ways = {"total": total, "mean": mean} | ({"max": max, "min": min} if extremes else {})
     for key in (by or grouping(table))[:4]:
         sizes = tally(table, key)
         members: dict[str, list[int]] = {cell: [] for cell in sizes if cell in table.cells[key]}
@@ -121,33 +141,32 @@ def groups(table: Table, by: list[int], of: list[int], most: int = 12, *, extrem
         values: list[Found] = []
         for at in [at for at in numeric(table, of) if at != key and plain][:8]:
             column = table.values(at)
-            parts = {cell: [one for row in rows if (one := column[row]) is not None] for cell, rows in members.items()}
-            told = {cell: some for cell, some in parts.items() if some}
-            values.append({"of": table.names[at]})
-            values[-1] |= {
-                name: ranked({cell: way(some) for cell, some in told.items()}, most) for name, way in ways.items()
+            parts = {
+                cell: [value for row in rows if (value := column[row]) is not None] for cell, rows in members.items()
             }
-        sizes_told = {"groups": len(sizes), "sizes": ranked(sizes, most), "several": not plain}
-        found.append({"by": table.names[key], **sizes_told, "values": values})
+            told = {cell: some for cell, some in parts.items() if some}
+            ranks = {name: ranked({cell: way(some) for cell, some in told.items()}, most) for name, way in ways.items()}
+            values.append({"of": table.names[at], **ranks})
+        head = {"by": table.names[key], "groups": len(sizes), "sizes": ranked(sizes, most), "several": not plain}
+        found.append(head | {"values": values})
     return found
 
 
-def ranked(numbers: Mapping[str, float], most: int) -> list[list[object]]:
-    """Return [name, number] from the largest on; of many, the first ones and the last, unnamed where it is shared."""
-    order = sorted(numbers.items(), key=lambda pair: (-pair[1], pair[0]))
-    rest = order[most - 1 :][-1:]
-    if rest and order[-2][1] == rest[0][1]:
-        rest = [("", rest[0][1])]
-    return [[name, tidy(value)] for name, value in order[: most - 1] + rest]
+def ranked(numbers: Mapping[str, float], most: int) -> Found:
+    """Return [name, number] from the largest on and the last one, and how many share the first and the last place."""
+    order = sorted(((name, tidy(one)) for name, one in numbers.items()), key=lambda pair: (-pair[1], pair[0]))
+    values = [one for _, one in order]
+    ends = [values.count(order[at][1]) for at in (0, -1)] if order else []
+    return {"order": order[:most], "last": order[-1:], "ends": ends, "of": len(order)}
 
 
 def line(xs: Numbers, ys: Numbers) -> tuple[float, float]:
-    """Return Pearson's coefficient and the least-squares slope of pairs; zeros where a side does not vary."""
+    """Return Pearson's coefficient and the least-squares slope of pairs; not a number where a side does not vary."""
     if len(xs) < 3:
-        return 0.0, 0.0
+        return math.nan, math.nan
     sides = [[one - middle for one in side] for side in (xs, ys) for middle in [statistics.fmean(side)]]
     both, wide, high = (math.fsum(map(float.__mul__, sides[a], sides[b])) for a, b in ((0, 1), (0, 0), (1, 1)))
-    return (both / math.sqrt(wide * high), both / wide) if wide * high > 0 else (0.0, 0.0)
+    return (both / math.sqrt(wide * high), both / wide) if wide * high > 0 else (math.nan, math.nan)
 
 
 def by_ranks(xs: Numbers, ys: Numbers) -> float:
@@ -171,26 +190,41 @@ def paired(left: list[float | None], right: list[float | None]) -> tuple[Numbers
     return [x for x, _ in kept], [y for _, y in kept]
 
 
-def correlate(table: Table) -> Found:
-    """Return the pairs of numeric columns by Pearson's coefficient, strongest first, and the strongest by ranks."""
+def correlate(table: Table, picked: list[int]) -> Found:
+    """Return the pairs of numeric columns by Pearson's coefficient, strongest first, the strongest by ranks, and those
+    that have none. Of two picked columns or more only these are paired; a single one with all others.
+    """
+    picked = [at for at in picked if table.kinds[at] not in {"text", "bool", "date"}]
+    pool = picked if len(picked) > 1 else numeric(table, [])
     found: list[tuple[float, float, str, str]] = []
-    for a, b in combinations(numeric(table, [])[:30], 2):
+    flat: list[list[str]] = []
+    for a, b in combinations(sorted({*pool[:30], *picked}), 2):
+        if len(picked) == 1 and picked[0] not in {a, b}:
+            continue
         xs, ys = paired(table.values(a), table.values(b))
-        found.append((abs(by_ranks(xs, ys)), tidy(line(xs, ys)[0]), table.names[a], table.names[b]))
-    found = sorted((one for one in found if one[1]), key=lambda one: -abs(one[1]))
-    return {"pairs": [one[1:] for one in found[:60]], "by_rank": max(found)[1:] if found else []}
+        r = line(xs, ys)[0]
+        if r - r:
+            flat.append([table.names[a], table.names[b]])
+        else:
+            found.append((abs(by_ranks(xs, ys)), rough(r), table.names[a], table.names[b]))
+    found.sort(key=lambda one: -abs(one[1]))
+    best = max(found)[1:] if found else []
+    return {"pairs": [one[1:] for one in found[:60]], "by_rank": best, "flat": flat, "of": len(pool)}
 
 
-def outliers(table: Table) -> list[Found]:
+def outliers(table: Table, picked: list[int]) -> list[Found]:
     """Return per numeric column the values far from the rest, farthest first.
 
     Modified z-score (Iglewicz and Hoaglin 1993): the distance to the median over the median absolute deviation, itself
     over 0.6745, or 1.2533 times the mean one where that is zero. Values over 3.5 count.
     """
     found: list[Found] = []
-    for at in table.of("int", "float"):
+    named = [at for at in picked if table.kinds[at] in {"int", "float"}]
+    for at in named or table.of("int", "float"):
         column = table.values(at)
-        values = [value for value in column if value is not None] or [0.0]
+        values = [value for value in column if value is not None]
+        if len(values) < 4:
+            continue
         middle = statistics.median(values)
         away = [abs(value - middle) for value in values]
         spread = statistics.median(away) / 0.6745 or statistics.fmean(away) * 1.2533 or 1
@@ -205,8 +239,11 @@ def outliers(table: Table) -> list[Found]:
 
 
 def steady(table: Table, picked: list[int]) -> int:
-    """Return the column of dates, or of whole numbers that count or only go up, that time runs along; -1: the rows."""
-    goes = {at: [value for _, value in known(table, at)] for at in table.of("int")}
+    """Return the column of dates, or of whole numbers that count or only go up, that time runs along; -1: the rows.
+
+    A number that is asked about alone is not its own time.
+    """
+    goes = {at: [value for _, value in known(table, at)] for at in table.of("int") if [at] != picked}
     up = [at for at, one in goes.items() if counts(table, at) or (one == sorted(one) and len(set(one)) > 2)]
     times = table.of("date") + up
     return ([at for at in times if at in picked] or times or [-1])[0]
@@ -224,11 +261,14 @@ def trend(table: Table, picked: list[int], time: int, *, slopes: bool = False) -
         ys = [y for row in rows if (y := column[row]) is not None]
         size = len(ys) // 200 + 1
         middles = [statistics.median(ys[start : start + size]) for start in range(0, len(ys), size)]
+        if len(middles) < 3:
+            continue
         rho = by_ranks([float(one) for one in range(len(middles))], middles)
+        rho = 0.0 if rho - rho else rho
         clear = abs(rho) >= max(0.3, 2.6 / math.sqrt(len(middles) + 1))
         one: Found = {"name": table.names[at], "along": table.names[time] if time >= 0 else "", "strength": abs(rho)}
         if told and clear:
-            one["slope"] = tidy(line([order[row] for row in rows if column[row] is not None], ys)[1])
+            one["slope"] = rough(line([order[row] for row in rows if column[row] is not None], ys)[1])
             one["unit"] = "day" if time >= 0 and table.kinds[time] == "date" else "step"
         found.append(one | {"direction": ("up" if rho > 0 else "down") if clear else "flat"})
     return found
@@ -241,5 +281,8 @@ def top(table: Table, picked: list[int], most: int, *, largest: bool) -> list[Fo
     for at in numeric(table, picked)[:6]:
         order = sorted(known(table, at), key=lambda pair: (-pair[1] if largest else pair[1], pair[0]))[:most]
         rows = [[row, table.cells[labels[0]][row - 1] if labels else "", tidy(value)] for row, value in order]
-        found.append({"name": table.names[at], "rows": rows})
+        same = sum(value == order[-1][1] for _, value in known(table, at)) if order else 0
+        found.append(
+            {"name": table.names[at], "rows": rows, "same": same, "told": sum(one[1] == order[-1][1] for one in order)}
+        )
     return found

@@ -11,27 +11,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
-EMPTY = (
-    "",
-    "na",
-    "n/a",
-    "nan",
-    "NaN",
-    "null",
-    "none",
-    "nil",
-    "-",
-    "--",
-    "?",
-    "missing",
-    "#n/a",
-    "#N/A",
-    "无",
-    "缺失",
-    "空",
-)
+EMPTY = re.split(" ", " na n/a nan NaN null none nil - -- ? missing #n/a #N/A 无 缺失 空")
 GAPS = frozenset(form for one in EMPTY for form in (one, one.upper(), one.capitalize()))
 PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
+DOTTED = re.compile(r"[-+]?\d{1,3}(\.\d{3})+$")
+SIGNS = re.compile("[$€£¥₹%]")
 GROUPED = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?$")
 COMMA = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+),\d+$")
 TIME = r"(?:[T ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?$"
@@ -43,26 +27,32 @@ BOOLS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"是", "否"
 
 
 def number(cell: str, point: str = ".") -> float | None:
-    """Return the number a cell holds: plain, grouped, with a currency or percent sign, or with a decimal comma."""
-    try:
-        value = float(cell)
-    except ValueError:
-        text = cell.strip("$€£¥% ").replace("\u2212", "-")
-        if point == "," and COMMA.match(text):
-            text = text.replace(".", "").replace(",", ".")
-        elif GROUPED.match(text):
-            text = text.replace(",", "")
-        return float(text) if PLAIN.match(text) else None
-    return value if value - value == 0 else None
+    """Return the number a cell holds: plain, grouped, with a currency or percent sign, with a decimal comma, or in an
+    accountant's parentheses, which make it negative.
+    """
+    text = SIGNS.sub("", cell).replace("\u2212", "-").strip()
+    if text[:1] == "(" and text[-1:] == ")":
+        text = "-" + text[1:-1].strip()
+    if point == "," and (COMMA.match(text) or DOTTED.match(text)):
+        text = text.replace(".", "").replace(",", ".")
+    elif GROUPED.match(text):
+        text = text.replace(",", "")
+    if not PLAIN.match(text):
+        return None
+    value = float(text)
+    return None if value - value else value if text.strip("+-0123456789") else int(text)
 
 
 def numbers(cells: list[str], point: str) -> list[float | None]:
-    """Return the number that each cell holds; None where it holds none."""
+    """Return the number that each cell holds, whole ones exact; None where it holds none."""
     try:
-        found = list(map(float, cells))
+        return list(map(int, cells))
     except ValueError:
-        return [number(cell, point) for cell in cells]
-    return [one if math.isfinite(one) else None for one in found]
+        try:
+            found = [] if point == "," else list(map(float, cells))
+        except ValueError:
+            found = []
+    return [one if math.isfinite(one) else None for one in found] or [number(cell, point) for cell in cells]
 
 
 def iso(cell: str, _day: int = 2) -> float | None:
@@ -118,13 +108,17 @@ def missing(values: set[str], kind: str = "text") -> set[str]:
 
 
 def kind_of(values: set[str], point: str = ".") -> str:
-    """Return the type of a column's distinct cells, gaps aside: int, float, bool, date, text or empty."""
+    """Return the type of a column's distinct cells, gaps aside: int, float, bool, date, text or empty; or mixed, where
+    numbers are in several currencies, or only some of them percentages.
+    """
     known = list(values - GAPS)
     found = [one for one in numbers(known, point) if one is not None]
     if known and len(found) >= 0.9 * len(known):
         text = "\n".join(known)
-        whole = "." not in text and all(map(float.is_integer, found))
-        return "text" if re.search(r"(?m)^0\d+$", text) else "int" if whole else "float"
+        units = {"".join(SIGNS.findall(cell)) for cell in known} if SIGNS.search(text) else {""}
+        mixed = len(units - {""}) > 1 or {"", "%"} <= units
+        whole = "." not in text and all(one == int(one) for one in found)
+        return "mixed" if mixed else "text" if re.search(r"(?m)^0\d+$", text) else "int" if whole else "float"
     if known and len(known) < 7 and any({one.lower() for one in known} <= pair for pair in BOOLS):
         return "bool"
     dates = sum(bool(moment(cell) or moment(cell, 1)) for cell in known[:5000])

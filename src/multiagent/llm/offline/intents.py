@@ -11,9 +11,10 @@ from typing import Final, Literal, get_args
 import msgspec
 
 Op = Literal[
-    "missing", "correlate", "outliers", "trend", "duplicates", "distinct", "groups", "sums", "top", "profile"
+    "missing", "correlate", "outliers", "trend", "duplicates", "share", "several", "distinct", "groups", "sums", "top",
+    "profile",
 ]  # fmt: skip
-CLEAR: Final = frozenset[Op](("missing", "correlate", "outliers", "trend", "duplicates"))
+CLEAR: Final = frozenset[Op](("missing", "correlate", "outliers", "trend", "duplicates", "share", "several"))
 """Operations whose words mean nothing else."""
 USUAL: Final[tuple[Op, ...]] = ("profile", "groups", "correlate", "outliers", "trend")
 """A report."""
@@ -23,11 +24,11 @@ QUOTES: Final = r"[\"'`“‘「『”’」』]?"
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """Rows whose cell in that column compares so with a value."""
+    """Rows whose cell in that column compares so with a value, or with any of several."""
 
     column: str
     sign: str
-    value: str
+    values: tuple[str, ...]
 
 
 class Want(msgspec.Struct, frozen=True):
@@ -41,6 +42,14 @@ class Want(msgspec.Struct, frozen=True):
     largest: bool = True
     extremes: bool = False
     slopes: bool = False
+    said: str = ""
+    """The clause, where it has words that may be cells."""
+    unknown: tuple[str, ...] = ()
+    """Its words that must be cells, because they state a condition."""
+    absent: str = ""
+    """What it asks about, where no column is called so."""
+    asked: bool = True
+    """Whether the query's words ask for it, or a report has it anyway."""
 
 
 @functools.cache
@@ -90,12 +99,15 @@ def mark_columns(query: str, columns: Iterable[str]) -> tuple[str, list[str]]:
     """
     named: list[str] = []
     text = query
+    ends = re.compile(
+        r"\s*(?:$|[^\w\s]|[\u4e00-\u9fff]|(?:and|or|by|vs|versus|with|for|where|in|over|per|across|against|is|has)\b)"
+    )
     for column in sorted(dict.fromkeys(columns), key=len, reverse=True):
         for form in dict.fromkeys((column, plain(column), plain(column).replace(" ", ""), *_places(column))):
             edges = (r"(?<![A-Za-z0-9_⟦])", r"(?:'s|s|es)?(?![A-Za-z0-9_⟧])") if form.isascii() else ("", "")
             pattern = re.compile(QUOTES + edges[0] + re.escape(form) + edges[1] + QUOTES, re.IGNORECASE)
             hit = pattern.search(text)
-            if form and hit and (form.lower() not in {"a", "i"} or len(hit[0]) > 1):
+            if form and hit and (form.lower() not in {"a", "i"} or len(hit[0]) > 1 or ends.match(text[hit.end() :])):
                 named.append(column)
                 text = pattern.sub(f"⟦{len(named) - 1}⟧", text)
                 break
@@ -140,7 +152,7 @@ def filters(text: str, named: list[str]) -> tuple[str, list[Filter]]:
         for hit in pattern.finditer(text):
             given = next(one for one in hit.groups()[1:] if one is not None)
             if sign in {"=", "!="} or re.match(r"-?\d", given):
-                found.append(Filter(named[int(hit[1])], sign, given))
+                found.append(Filter(named[int(hit[1])], sign, (given,)))
         text = pattern.sub(" ", text) if found else text
     return text, found
 
@@ -150,20 +162,85 @@ def wants(query: str, columns: dict[str, str]) -> list[Want]:
     text, named = mark_columns(query, columns)
     text, conditions = filters(text, named)
     found: list[Want] = []
-    for clause in clauses(text):
-        own = [named[int(at)] for at in re.findall(r"⟦(\d+)⟧", clause)]
+    for piece in clauses(text):
+        own = [named[int(at)] for at in re.findall(r"⟦(\d+)⟧", piece)]
+        clause, dates = dated(piece, columns)
         ops = operations(clause)
         whole = own or CLEAR.intersection(ops) or len(named) > 3
         used = list(dict.fromkeys(own if whole else named))
         by = [named[int(at)] for at in words()["by"].findall(clause) if len(used) > 1]
         by += [one for one in used if columns[one] in TEXTS]
+        unknown, conditional = strangers(clause)
         vague = not used and not ops_clear(ops, clause)
+        absent = _absent(clause, [one for one in used if columns[one] not in TEXTS])
+        if vague and unknown and not general(query):
+            absent = absent or ", ".join(unknown)
         meant = list(USUAL) if vague else _meant(ops or list(USUAL), used, clause, columns)
-        how = (tuple(used), tuple(dict.fromkeys(by)), tuple(conditions), *_extent(clause))
-        found += [Want(op, *how) for op in meant]
+        how = (tuple(used), tuple(dict.fromkeys(by)), (*conditions, *dates), *_extent(clause))
+        meant += ["groups"] if "share" in meant and by and "groups" not in meant else []
+        said = words()["blank"].sub("·", re.sub(r"⟦\d+⟧", "◇", clause))[:300] if unknown else ""
+        found += [Want(op, *how, said, conditional, absent, bool(ops)) for op in (USUAL[:1] if absent else meant)]
     if conditions and not found:
         found.append(Want("profile", filters=tuple(conditions)))
     return list(dict.fromkeys(found))
+
+
+def strangers(clause: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return a clause's words and numbers that are no columns and ask for nothing, and those that state a condition."""
+    text = words()["count"].sub(" ", re.sub(r"⟦\d+⟧", " ", clause))
+    unknown: dict[str, bool] = {}
+    for hit in re.finditer(r"[A-Za-z][\w'’-]*|\d[\d.,:/-]*\d|\d", text):
+        word = hit[0]
+        known = word[0].isalpha() and (
+            words()["known"].fullmatch(word) or any(words()[op].match(word) for op in get_args(Op))
+        )
+        if not known:
+            unknown[word] = word[0].isdigit() or bool(words()["marker"].search(text[: hit.start()]))
+    han = re.sub("|".join(words()[op].pattern for op in get_args(Op)), " ", text, flags=re.IGNORECASE)
+    unknown |= dict.fromkeys(re.findall(r"[\u4e00-\u9fff]{2,}", words()["known han"].sub(" ", han)), True)
+    return tuple(unknown), tuple(word for word, condition in unknown.items() if condition)
+
+
+def where(want: Want, cited: list[list[object]]) -> Want:
+    """Return what is wanted of the rows that a clause names by these cells: column, cell, where it begins and ends."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    unknown, absent = want.unknown, want.absent
+    for column, cell, start, end in sorted(cited, key=lambda one: int(str(one[2]))):
+        name, before, after = str(cell), want.said[: int(str(start))], want.said[int(str(end)) :]
+        if len(name) > 1 or (name.isupper() and before.strip()) or words()["marker"].search(before):
+            out = words()["out"].search(before) or words()["out after"].match(after)
+            key = str(column), "!=" if out else "="
+            found[key] = (*found.get(key, ()), name)
+            unknown = tuple(
+                one for one in unknown if one.lower().removesuffix("'s").removesuffix("s") not in name.lower()
+            )
+            absent = ""
+    cells = tuple(Filter(column, sign, values) for (column, sign), values in found.items())
+    return msgspec.structs.replace(want, filters=want.filters + cells, unknown=unknown, absent=absent)
+
+
+def _absent(clause: str, numbers: list[str]) -> str:
+    """Return what a total, a mean or the like is asked of, where that is no column."""
+    hit = None if numbers else words()["measure"].search(clause)
+    return hit[1] if hit and hit[1] in strangers(clause)[0] else ""
+
+
+def dated(clause: str, columns: dict[str, str]) -> tuple[str, list[Filter]]:
+    """Return a clause without its one date, and the condition on the table's one column of dates that it states."""
+    places = [name for name, kind in columns.items() if kind == "date"]
+    hits = list(words()["date"].finditer(clause)) if len(places) == 1 else []
+    if len(hits) != 1:
+        return clause, []
+    told = hits[0].groupdict()
+    year, month, day = (
+        "".join(told[f"{part}{way}"] or "" for way in "abcde" if f"{part}{way}" in told) for part in "ymd"
+    )
+    month = str("janfebmaraprmayjunjulaugsepoctnovdec".find(month[:3].lower()) // 3 + 1) if month.isalpha() else month
+    before = clause[: hits[0].start()]
+    sign = next((one for one in (">=", "<=", ">", "<") if words()[f"date {one}"].search(before)), "=")
+    if sign != "=" and not year:
+        return clause, []
+    return f"{before}◇{clause[hits[0].end() :]}", [Filter(places[0], sign, (f"{year}-{month}-{day}",))]
 
 
 def ops_clear(ops: list[Op], clause: str) -> bool:

@@ -1,18 +1,19 @@
 """Plans: agent tasks from a query's clauses and attachments, with the edges that their results really need."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
-from multiagent.llm.offline.arithmetic import expressions
+from multiagent.llm.offline.arithmetic import expressions, other
 from multiagent.llm.offline.intents import Op, general, wants
 from multiagent.llm.offline.request import Asked, File
 from multiagent.llm.offline.wording import Words
 
 THEMES: Final[tuple[tuple[str, tuple[Op, ...]], ...]] = (
     ("profile", ("profile", "missing", "duplicates", "distinct")),
-    ("groups", ("groups", "sums", "top")),
+    ("groups", ("groups", "sums", "top", "share", "several")),
     ("relations", ("correlate", "outliers", "trend")),
 )
 """What one agent does together, because it is about the same side of a table."""
@@ -83,10 +84,17 @@ def _read(query: str, files: list[File]) -> list[Draft]:
     return drafts
 
 
+def without(query: str, files: Iterable[File]) -> str:
+    """Return a query without the names of files and without arithmetic."""
+    for name in sorted((one.name for one in files), key=len, reverse=True):
+        query = re.sub(r"(?<!\w)" + re.escape(name) + r"(?!\w)", " ", query, flags=re.IGNORECASE)
+    return other(query)
+
+
 def themes(query: str, file: File) -> list[str]:
     """Return the themes of a table that a query asks for; all of them where it asks for a report, or nothing known."""
-    told = wants(query, file.fields)
-    if file.form == "json":
+    told = wants(without(query, [file]), file.fields)
+    if file.form == "json" or (not file.fields and not general(query)):
         return ["table"]
     if general(query) or not told:
         return [name for name, _ in THEMES]

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -12,6 +13,7 @@ from multiagent.llm.offline.intents import Want
 from multiagent.llm.offline.request import File, Finding
 
 Record = Mapping[str, object]
+ENDS: Final = r"(?!\s+(?:in|for|of|from|with|without|where|have|has|that|which|whose|not)\b)"
 DETAILS: Final = tuple(
     re.compile(pattern, re.MULTILINE)
     for pattern in (
@@ -32,9 +34,11 @@ def phrases() -> dict[str, list[str]]:
 
 
 def shown(value: object) -> str:
-    """Write a number in full, without grouping or exponent; a text as it is."""
+    """Write a number in full, without grouping, and exponent as far as it has digits; a text as it is."""
+    if value in (math.inf, -math.inf):
+        return "∞"
     text = repr(value) if isinstance(value, float) else str(value)
-    if isinstance(value, float) and "e" in text:
+    if isinstance(value, float) and "e" in text and 1e-12 < abs(value) < 1e22:
         return f"{value:.12f}".rstrip("0") if "e-" in text else f"{value:.0f}"
     return text
 
@@ -73,19 +77,47 @@ class Words:
         """Say that there is nothing to compute from."""
         return self.say("unreadable", names=self.names(one.name for one in files)) if files else self.say("ignorant")
 
-    def table(self, name: str, rows: object, results: list[tuple[Want, object]], query: str) -> str:
-        """All that was found out about a table; what a plain report cannot find is left out."""
-        lines = [*self._counted(name, rows, results, query), self.say("table", name=name, rows=rows)]
+    def table(self, name: str, rows: object, results: list[tuple[Want, object]], query: str) -> list[str]:
+        """All that was found out about a table, by rows; what a plain report cannot find is left out."""
+        blocks: dict[str, list[str]] = {"": []}
         for want, found in results:
-            if isinstance(found, dict) and "error" in found:
-                lines.append(self.failed(self.say(f"op {want.op}"), str(found["error"])))
-                continue
-            if want.filters:
-                where = self.names(f"`{one.column}` {one.sign} {one.value}" for one in want.filters)
-                lines.append(self.say("where", where=where))
-            told: list[str] = getattr(self, f"_{want.op}")(found, want, query)
-            lines += told or ([self.say("nothing", op=self.say(f"op {want.op}"))] if want != Want(want.op) else [])
-        return "\n".join(dict.fromkeys(lines))
+            part = found if isinstance(found, dict) and "size" in found else {"found": found, "size": rows}
+            where = self.say("where", where=self.condition(want), size=part["size"], rows=rows) if want.filters else ""
+            lines = (
+                [self.say("not applied", names=self.names(f"“{one}”" for one in want.unknown))] if want.unknown else []
+            )
+            if want.absent and isinstance(found, dict):
+                columns = self.names(f"`{one['name']}`" for one in records(found.get("columns"))[:20])
+                lines = [self.say("absent", name=name, what=want.absent, columns=columns)]
+            elif part["size"] or not where:
+                lines += self._told(want, part["found"], query)
+            where = "" if want.op == "share" else where
+            blocks[where] = [*blocks.get(where, []), *lines]
+        whole = all(one.op != "several" for one, _ in results) and len(blocks) == 1
+        lines = self._counted(name, rows, results, query) if whole else []
+        lines.append(self.say("table" if rows != 1 else "table of one", name=name, rows=rows))
+        for where, told in blocks.items():
+            lines += dict.fromkeys([where, *told] if where else told)
+        return lines if len(lines) > 1 else [*lines, self.say("nothing more")]
+
+    def condition(self, want: Want) -> str:
+        """Say which rows are meant."""
+        told = (f"`{one.column}` {one.sign} {self.say('or').join(one.values)}" for one in want.filters)
+        return self.names(re.sub(r"(?<= )-(?=\d+-)|-+$", "", one) for one in told)
+
+    def _told(self, want: Want, found: object, query: str) -> list[str]:
+        """Say what one thing that was asked has found, and what it has not."""
+        what = self.say(f"op {want.op}")
+        if isinstance(found, dict) and "error" in found:
+            return [self.failed(what, str(found["error"]))]
+        told: list[str] = getattr(self, f"_{want.op}")(found, want, query)
+        if want.op in {"profile", "missing", "duplicates", "several", "share"} or not want.asked:
+            return told or ([self.say("nothing", op=what)] if want.asked else [])
+        text = "\n".join(told)
+        if not told and want.op == "groups":
+            return [self.say("nothing", op=what)]
+        lost = [one for one in want.columns if one not in want.by and f"`{one}`" not in text]
+        return told + [self.say("nothing in", op=what, name=one) for one in lost] or [self.say("nothing", op=what)]
 
     def _counted(self, name: str, rows: object, results: list[tuple[Want, object]], query: str) -> list[str]:
         """Answer "how many zones" where the file is called so, or a column is."""
@@ -93,7 +125,7 @@ class Words:
         columns = [one for _, found in results if isinstance(found, dict) for one in records(found.get("columns"))]
         nouns = [
             word
-            for found in re.findall(r"how many ((?:\w+ and )*\w+)", query, re.IGNORECASE)
+            for found in re.findall(rf"how many ((?:\w+ and )*\w+)\b{ENDS}", query, re.IGNORECASE)
             for word in found.split(" and ")
         ]
         for noun in nouns:
@@ -111,33 +143,44 @@ class Words:
             form = "column range" if "mean" in one else "column span" if "first" in one else "column"
             kind = "kind text" if one["kind"] == "text" else str(one["kind"])
             lines.append(self.say(form, one | {"kind": self.say(kind)}))
-        return [*lines, self._holes([(str(one["name"]), int(str(one["missing"]))) for one in columns])]
+        rest = [self.say("more columns", count=len(columns))] if str(len(columns)) != shown(found["width"]) else []
+        return [*lines, *rest, self._holes(found)]
 
-    def _holes(self, gaps: list[tuple[str, int]]) -> str:
-        holes = sorted((one for one in gaps if one[1]), key=lambda one: -one[1])
+    def _holes(self, found: Record) -> str:
+        holes = [(name, count) for count, name in lists(found["holes"])]
         if not holes:
             return self.say("no gaps")
         each = self.names(f"`{name}` {count}" for name, count in holes)
-        most = self.say("most gaps", name=holes[0][0]) if len(holes) > 1 and holes[0][1] > holes[1][1] else ""
-        return self.say("gaps", total=sum(count for _, count in holes), each=each, most=most)
+        most = self.say("most gaps", name=holes[0][0]) if len(holes) > 1 and holes[0][1] != holes[1][1] else ""
+        return self.say("gaps", total=found["gaps"], each=each, most=most)
 
     def _missing(self, found: Record, want: Want, query: str) -> list[str]:
-        gaps = [(str(one["name"]), int(str(one["missing"]))) for one in records(found["columns"])]
-        told = [self.say("gap", name=name, count=count) for name, count in gaps if name in want.columns]
-        return [self._holes(gaps), *told]
+        gaps = [(str(one["name"]), one["missing"]) for one in records(found["columns"])]
+        return [self._holes(found), *(self.say("gap", name=name, count=n) for name, n in gaps if name in want.columns)]
 
     def _duplicates(self, found: Record, want: Want, query: str) -> list[str]:
         return [self.say("duplicates", found)]
 
     def _distinct(self, found: Record, want: Want, query: str) -> list[str]:
-        columns = [one for one in records(found["columns"]) if one["name"] in want.columns or not want.columns]
-        return [self.say("distinct", one) for one in columns]
+        return [self.say("distinct", one) for one in records(found["columns"])]
 
     def _sums(self, found: Record, want: Want, query: str) -> list[str]:
-        columns = [one for one in records(found["columns"]) if "sum" in one]
-        named = [one for one in columns if one["name"] in want.columns] or columns
-        forms = ("sums", "deviation") if re.search(r"deviation|std|标准差", query, re.IGNORECASE) else ("sums",)
-        return [self.say(form, one) for one in named for form in forms]
+        lines = []
+        spread = re.search(r"deviation|std|标准差", query, re.IGNORECASE)
+        for one in (one for one in records(found["columns"]) if "sum" in one):
+            lines += [self.say("deviation", one)] if spread and "deviation" in one else []
+            lines.append(self.say("sums", one) + (self.say("unread", one) if one["unread"] else ""))
+        return lines
+
+    def _share(self, found: object, want: Want, query: str) -> list[str]:
+        some = records(found) if want.filters else []
+        where = self.condition(want)
+        return [self.say("share" if one["of"] else "share of rows", one, where=where) for one in some]
+
+    def _several(self, found: object, want: Want, query: str) -> list[str]:
+        asked = re.search(r"(?:how many|number of)\s+(.*?)[?.]?$|$", query, re.IGNORECASE | re.MULTILINE)
+        noun = asked[1] if asked and asked[1] else self.say("op several")
+        return [self.say("list of several", one, noun=noun) for one in records(found)]
 
     def _groups(self, found: object, want: Want, query: str) -> list[str]:
         lines = []
@@ -149,30 +192,35 @@ class Words:
         return lines
 
     def _ranking(self, value: object) -> str:
-        order = lists(value)
-        if not order:
+        told = records([value])
+        order, ends = (lists(told[0]["order"]), told[0]["ends"]) if told else ([], [])
+        if not order or not isinstance(ends, list):
             return self.say("stop")
-        ties = [name for name, number in order if number == order[0][1]]
-        text = self.say("largest", names=self.names(f"**{name}**" for name in ties[:6]), number=order[0][1])
-        if middle := order[len(ties) : -1]:
-            text += self.say("then", names=self.names(f"{name} {shown(number)}" for name, number in middle))
-        if order[-1][1] != order[0][1]:
-            text += self.say("smallest" if order[-1][0] else "several", name=order[-1][0], number=order[-1][1])
+        number, (name, least) = order[0][1], lists(told[0]["last"])[0]
+        ties = [str(one) for one, other in order if other == number][:6]
+        if ends[0] == told[0]["of"] != 1:
+            return self.say("all alike", count=ends[0], number=number) + self.say("stop")
+        tied = self.say("tied", count=ends[0]) if ends[0] != 1 else ""
+        text = self.say("largest", names=self.names(f"**{one}**" for one in ties) + tied, number=number)
+        if middle := [(one, other) for one, other in order if other not in {number, least}]:
+            text += self.say("then", names=self.names(f"{one} {shown(other)}" for one, other in middle))
+        if least != number:
+            text += self.say("smallest" if ends[1] == 1 else "several", name=name, number=least, count=ends[1])
         return text + self.say("stop")
 
     def _correlate(self, found: Record, want: Want, query: str) -> list[str]:
         pairs = lists(found["pairs"])
-        named = [pair for pair in pairs if {pair[1], pair[2]} <= set(want.columns)]
-        near = [pair for pair in pairs if {pair[1], pair[2]} & set(want.columns)]
-        told = named or near[:3] or pairs[1:3]
+        near = pairs if len(want.columns) > 1 else [pair for pair in pairs if {pair[1], pair[2]} & set(want.columns)]
         lines = []
-        for pair in [*pairs[:1], *(one for one in told if one != pairs[0])]:
-            sign = self.say("negative" if shown(pair[0]).startswith("-") else "positive")
-            form = "strongest" if pair == pairs[0] else "pair"
+        for pair in near[:10] or pairs[:3]:
+            sign = self.say("negative" if shown(pair[0]).startswith("-") else "positive" if pair[0] else "none")
+            form = "strongest" if pair == pairs[0] and len(pairs) > 1 else "pair"
             lines.append(self.say(form, one=pair[1], other=pair[2], r=pair[0], sign=sign))
         if pairs and found["by_rank"] != pairs[0]:
             r, one, other = lists([found["by_rank"]])[0]
             lines.append(self.say("by rank", one=one, other=other, r=r))
+        if want.columns:
+            lines += [self.say("no pair", one=one, other=other) for one, other in lists(found["flat"])[:5]]
         return lines
 
     def _outliers(self, found: object, want: Want, query: str) -> list[str]:
@@ -201,7 +249,8 @@ class Words:
         for one in records(found):
             rows = [dict(zip(("row", "label", "value"), row, strict=True)) for row in lists(one["rows"])]
             each = self.names(self.say("row of" if row["label"] else "row", row) for row in rows)
-            lines.append(self.say("highest" if want.largest else "lowest", one, each=each))
+            same = self.say("same", one) if one["same"] != one["told"] else ""
+            lines.append(self.say("highest" if want.largest else "lowest", one, each=each + same))
         return lines
 
     def links(self, found: Record) -> str:
@@ -242,6 +291,7 @@ class Words:
         """One answer of all results, with what is missing and the sources, in at most so many tokens if it can be."""
         done = [one for one in results if one.status == "completed" and one.result.strip()]
         lost = [f"{one.title or one.task} ({one.status})" for one in results if one not in done]
+        done = [one for one in done if not one.result.endswith(self.say("nothing more"))] or done[:1]
         first = dict.fromkeys(line for one in done for line in one.result.splitlines() if line.startswith("- **"))
         parts = ["\n".join(first)] if first else []
         for one in done:
