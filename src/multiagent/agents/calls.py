@@ -251,7 +251,8 @@ class Brief(msgspec.Struct, frozen=True):
 class AgentResult(msgspec.Struct, frozen=True):
     """How an agent task ended. Its answer is the text of the message at ``head`` (empty: none).
 
-    ``partial``: it answered before it was done. ``started`` and ``ended`` are milliseconds UTC.
+    ``partial``: it answered before it was done. ``started`` and ``ended`` are milliseconds UTC. ``cuts`` is how many
+    forks were in its run's past when it ended: its bill is that of the task it ended in.
     """
 
     agent: str
@@ -268,6 +269,11 @@ class AgentResult(msgspec.Struct, frozen=True):
     ended: int = 0
     code: str = ""
     message: str = ""
+    cuts: int = 0
+
+    def billed(self, cuts: int) -> Bill:
+        """Return what it cost a task with so many forks in its past."""
+        return self.bill if self.cuts == cuts else Bill()
 
 
 class AgentView(msgspec.Struct, frozen=True):

@@ -301,6 +301,7 @@ class Agent:
             self._ctx.now(),
             failed.code,
             failed.message,
+            self._ctx.cuts,
         )
         kind = ENDINGS[status]
         self._ctx.emit(kind, ended(result))

@@ -28,7 +28,6 @@ from multiagent.core.facts import (
 from multiagent.core.outcome import Failure
 from multiagent.core.plan import Node, Plan
 from multiagent.core.task import TaskInput, TaskResult, TaskStatus
-from multiagent.core.usage import Bill
 from multiagent.engines.base import Context, Forked, Workflow
 from multiagent.orchestrator.budget import Treasury, width
 from multiagent.orchestrator.calls import (
@@ -74,7 +73,6 @@ class TaskRun:
         self._agents: dict[str, AgentResult] = {}
         self._unstarted = 0
         self._analysis: AnalyzeOutput | None = None
-        self._cuts: dict[str, int] = {}
 
     async def run(self) -> TaskResult:
         """Return the answer; StepFailed with the code of what stopped the task."""
@@ -186,7 +184,6 @@ class TaskRun:
         agent = self._worker(node, brief, purse)
         try:
             result = self._agents[node.id] = await agent.run()
-            self._cuts[node.id] = self._ctx.cuts
         except Cancelled:
             self._agents[node.id] = agent.stopped()
             raise
@@ -242,7 +239,8 @@ class TaskRun:
     ) -> TaskResult:
         """Write the end; ``planned`` is the result of a task that only plans."""
         ctx, treasury = self._ctx, self._treasury
-        agents = tuple(self._billed(name) for name in sorted(self._agents))
+        by_name = [self._agents[name] for name in sorted(self._agents)]
+        agents = tuple(msgspec.structs.replace(one, bill=one.billed(ctx.cuts)) for one in by_name)
         missing = self._missing()
         some = any(one.status == "completed" for one in agents)
         partial = some and (answer.cut or bool(missing) or any(one.partial for one in agents) or failure is not None)
@@ -281,13 +279,6 @@ class TaskRun:
         )
         ctx.emit(ENDINGS[status], ended)
         return result
-
-    def _billed(self, name: str) -> AgentResult:
-        """Return an agent's result; one that ended before a fork's cut was paid by its parent."""
-        result = self._agents[name]
-        if self._cuts.get(name, self._ctx.cuts) == self._ctx.cuts:
-            return result
-        return msgspec.structs.replace(result, bill=Bill())
 
 
 def _why(agent: AgentResult) -> str:
