@@ -19,6 +19,7 @@ from multiagent.llm.offline.guest_text import survey
 from multiagent.llm.offline.intents import USUAL, Want, general, wants, where
 from multiagent.llm.offline.planner import THEMES, theme_of, without
 from multiagent.llm.offline.request import Asked, File, Observation
+from multiagent.llm.offline.session import recall
 from multiagent.llm.offline.wording import Words, lists
 
 ROWS: Final = 20_000
@@ -92,7 +93,13 @@ def _sums(asked: Asked, words: Words) -> Work:
         told = yield Call("calculator", json.dumps({"expression": one}))
         lines.append(words.failed(one, told.content) if told.failed else f"{one} = **{told.content.strip()}**")
     before = "\n\n".join(one.result for one in asked.inputs)
-    return "\n".join(lines) or before or words.ignorant(asked.attachments)
+    return "\n".join(lines) or before or _earlier(asked, words) or words.ignorant(asked.attachments)
+
+
+def _earlier(asked: Asked, words: Words) -> str:
+    """What an earlier task of the session has found, where the query is about it."""
+    turn = recall(asked.session, asked.query)
+    return words.say("earlier", n=turn.n, query=turn.query, answer=turn.answer) if turn is not None else ""
 
 
 def _run(files: list[File], *cells: str) -> Generator[Call, Observation, Found | str]:
