@@ -142,3 +142,48 @@ def test_events_are_filtered_and_followed(house: House) -> None:
     assert len(some) == 2
     assert house.run("tasks", "events", task, "--agent", "t9").out == ""
     assert house.run("tasks", "events", task, "--kind", "tool").code == 2
+
+
+def test_a_fork_inherits_its_past_free_and_goes_its_own_way(house: House) -> None:
+    """No change: the same answer, the inherited call unpaid. Bad cuts and edits are refused before anything runs."""
+    task = the_task(house)
+    fork = house.run("fork", task, "--at", "a/t1/act/1/0/run", "--json")
+    assert fork.code == 0, fork.err
+    new = str(fork.record["task"])
+    assert f"task {new} takes the first 4 outcomes of task {task}" in fork.err
+    assert "397.8" in str(fork.record["text"])
+    whole, rest = house.run("tasks", "show", task, "--json").record, house.run("tasks", "show", new, "--json").record
+    assert (whole["bill"]["model_calls"], rest["bill"]["model_calls"]) == (2, 1)  # type: ignore[index]
+    told = house.run("diff", task, new)
+    assert f"forked from {task}" in told.out
+    assert house.run("replay", new).code == 0
+    first = json.loads(house.run("replay", new, "--step", "--json").out.splitlines()[1])
+    assert (first["key"], first["inherited"]) == ("a/t1/think/1", True)
+    for wrong in (
+        ("--at", "9999"), ("--at", "nowhere"), (), ("--set", "analyze"), ("--set", "nowhere:/x=1"),
+        ("--set", "finish:/x=1", "--at", "analyze"), ("--at", "analyze", "--tier", "huge"),
+    ):  # fmt: skip
+        refused = house.run("fork", task, *wrong)
+        assert (refused.code, "INVALID_INPUT" in refused.err) == (2, True), (wrong, refused.err)
+    assert house.run("fork", "nobody", "--at", "1").code == 9
+
+
+def test_a_fork_edits_what_its_step_answered_and_takes_other_settings(house: House) -> None:
+    """An edit that does not fit is refused by the owner; one that fits is taken, and later steps see it."""
+    task = the_task(house)
+    refused = house.run("fork", task, "--set", "analyze:/mode=nonsense")
+    assert (refused.code, "INVALID_INPUT" in refused.err) == (2, True), refused.err
+    fork = house.run("fork", task, "--set", 'analyze:/tools=["calculator"]', "--tier", "large", "--json")
+    assert fork.code == 0, fork.err
+    assert fork.record["models"] == ["offline/offline-large"]
+    steps = [
+        json.loads(line) for line in house.run("replay", str(fork.record["task"]), "--step", "--json").out.splitlines()
+    ]
+    turn = next(one for one in steps if one["key"] == "a/t1/think/1")
+    assert turn["input"]["seat"]["tools"] == ["calculator"]
+
+
+def test_only_a_quarantined_task_is_let_go_on(house: House) -> None:
+    refused = house.run("tasks", "unquarantine", the_task(house))
+    assert (refused.code, "not quarantined" in refused.err) == (2, True)
+    assert house.run("tasks", "unquarantine", "nobody").code == 9

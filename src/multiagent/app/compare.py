@@ -18,7 +18,7 @@ POINTERS: Final = 8
 
 
 class Side(msgspec.Struct, frozen=True):
-    """One of the two: how it ended and what it cost; ``inherited`` are the steps that a fork took from its parent."""
+    """One of the two: how it ended and what it cost; ``parent`` is the task that it is a fork or a retry of."""
 
     task: str
     status: str
@@ -206,8 +206,8 @@ def _differ(a: object, b: object, at: str) -> Iterator[str]:
 
 
 def _tokens(stop: Stop | None) -> int:
-    return stop.spent.used.total if stop is not None and stop.spent is not None else 0
+    return stop.bill.usage.total if stop is not None else 0
 
 
 def _pico(stop: Stop | None) -> int:
-    return stop.spent.cost_pico if stop is not None and stop.spent is not None else 0
+    return stop.bill.cost_pico if stop is not None else 0

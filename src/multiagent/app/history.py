@@ -27,6 +27,8 @@ class History(msgspec.Struct, frozen=True):
     row: TaskRow
     journal: tuple[Outcome, ...]
     results: dict[str, bytes | Failure]
+    inherited: frozenset[str] = frozenset()
+    """The steps whose results a fork has from its parent."""
 
     @property
     def workflow(self) -> Workflow[Any, Any]:
@@ -71,10 +73,10 @@ async def history(reader: Reader, objects: Objects, task: str) -> History:
     row = await reader.task(TENANT, task)
     if row is None:
         raise NotFound(f"there is no task {task!r} here; `multiagent tasks list` shows those there are")
-    results: dict[str, bytes | Failure] = {}
-    for key, found in (await reader.results(TENANT, task)).items():
-        results[key] = await stored_value(objects, TENANT, found)
-    return History(row, await reader.journal(TENANT, task), results)
+    stored = await reader.results(TENANT, task)
+    results = {key: await stored_value(objects, TENANT, found) for key, found in stored.items()}
+    inherited = frozenset(key for key, found in stored.items() if found.inherited)
+    return History(row, await reader.journal(TENANT, task), results, inherited)
 
 
 async def read(home: Path, task: str) -> History:

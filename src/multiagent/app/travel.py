@@ -28,6 +28,7 @@ from multiagent.core.facts import (
 )
 from multiagent.core.messages import Message
 from multiagent.core.outcome import Failure, Outcome
+from multiagent.core.settings import TaskSettings
 from multiagent.core.usage import Bill
 from multiagent.engines.actions import Emit, RunStep, Yielded
 from multiagent.engines.context import begin
@@ -52,7 +53,7 @@ class Stop(msgspec.Struct, frozen=True):
     the transcript that the output ends, ``before`` the one its prompt went on from.
 
     ``agent`` and ``tool`` are empty for steps that are no agent's or no tool's; ``kinds`` are the events that the
-    workflow said on this outcome; ``failure`` is set where the step failed.
+    workflow said on this outcome; ``failure`` is set where the step failed; ``inherited``: it is the parent's.
     """
 
     n: int
@@ -69,6 +70,12 @@ class Stop(msgspec.Struct, frozen=True):
     spent: Spent | None = None
     failure: Failure | None = None
     kinds: tuple[str, ...] = ()
+    inherited: bool = False
+
+    @property
+    def bill(self) -> Bill:
+        """What this task paid for it: nothing for what a fork has from its parent."""
+        return self.spent.bill if self.spent is not None and not self.inherited else Bill()
 
 
 class AgentMoment(msgspec.Struct):
@@ -160,6 +167,7 @@ class Walk:
             row.n, row.kind, step.key, step.definition.name, row.time, row.event_seq, agent_of(step.key),
             self._tools.get(step.key, ""),
             step.payload, output, told.head, told.spent, value if isinstance(value, Failure) else None, kinds,
+            step.key in self.past.inherited,
         )  # fmt: skip
 
     def _stored(self, row: Outcome) -> list[Event]:
@@ -192,7 +200,7 @@ class Walk:
             event_seq=last.event_seq if last else 0,
             status=past.row.status if again.ended else "paused" if state.paused else status,
             limit=state.settings.limit,
-            bill=sum((stop.spent.bill for stop in self.stops[:cut] if stop.spent), Bill()),
+            bill=sum((stop.bill for stop in self.stops[:cut]), Bill()),
             agents=agents,
             pending=tuple(Waiting(one.key, one.name) for one in state.pending),
             timers=tuple(Waiting(one.key, "timer", state.time + one.left_ms) for one in state.timers),
@@ -202,6 +210,12 @@ class Walk:
         )
         kernel.drop()
         return moment
+
+    def settings(self, cut: int) -> TaskSettings:
+        """Return the settings in force at a cut."""
+        again = replay(self.past.workflow, self.past.start, self.past.journal[:cut], self.past.results)
+        again.kernel.drop()
+        return again.kernel.settings
 
     def _agents(self, cut: int) -> tuple[tuple[AgentMoment, ...], str]:
         """What the workflow had said of its agents up to a cut, and of itself."""

@@ -2,7 +2,7 @@
 
 import typer
 
-from multiagent.cli import approvals, diff, doctor, output, plan, replay, run, sandbox, tasks
+from multiagent.cli import approvals, diff, doctor, fork, output, plan, replay, run, sandbox, tasks
 
 app = typer.Typer(
     name="multiagent",
@@ -17,6 +17,7 @@ app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.add_typer(tasks.app, name="tasks")
 app.command("replay")(replay.replay)
+app.command("fork")(fork.fork)
 app.command("diff")(diff.diff)
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(sandbox.app, name="sandbox")

@@ -15,11 +15,11 @@ from multiagent.config.settings import Places, Settings
 async def detach(places: Places, settings: Settings, wanted: Ask, manner: output.Manner) -> int:
     """Hand a task over, to a background owner that is started where none lives; print its id and leave it to that."""
 
-    async def left() -> int:
+    async def handed() -> int:
         await prepare(places, manner)
-        return await _left(places, await hand_over(places, settings, wanted, os.environ), manner)
+        return await left(places, await hand_over(places, settings, wanted, os.environ), manner)
 
-    return await until_stopped(left())
+    return await until_stopped(handed())
 
 
 async def try_again(places: Places, settings: Settings, task: str, manner: output.Manner, *, alone: bool) -> int:
@@ -30,13 +30,14 @@ async def try_again(places: Places, settings: Settings, task: str, manner: outpu
         again = await retry(places, settings, task, os.environ)
         output.say(f"task {task} is tried again as task {again}")
         if alone:
-            return await _left(places, again, manner)
+            return await left(places, again, manner)
         return await Stay(places, settings, again, manner, handed=True).to_its_end()
 
     return await until_stopped(tried())
 
 
-async def _left(places: Places, command: str, manner: output.Manner) -> int:
+async def left(places: Places, command: str, manner: output.Manner) -> int:
+    """Leave a task that is handed over to a background owner, started where none lives; print its id."""
     home = Path(places.home)
     process = start_owner(home, os.environ)
     task = await accepted(home, command, process)

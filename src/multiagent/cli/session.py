@@ -172,6 +172,8 @@ class Stay:
             await asyncio.sleep(WATCH_S)
 
     async def _own(self, platform: Platform) -> Record:
+        if self._handed:
+            self._task, self._handed = await taken(self._home, self._task) or self._task, False
         async for event in platform.follow(self._task, self._after):
             self._after = event.header.seq
             self._live.take(event)

@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command("resume")(resume)
     app.command("cancel")(cancel)
     app.command("retry")(retry)
+    app.command("unquarantine")(unquarantine)
     app.command("wait")(wait)
 
 
@@ -40,6 +41,16 @@ def resume(task: TASK, json: JSON = False) -> None:
 def cancel(task: TASK, reason: REASON = "", json: JSON = False) -> None:
     """Stop a task for good: its running steps are cancelled, its agents too."""
     _steer("cancel", task, reason, json=json)
+
+
+def unquarantine(task: TASK, json: JSON = False) -> None:
+    """Go on with a task that was quarantined, now that the code it drifted from is mended."""
+    import asyncio
+
+    from multiagent.app.forking import release
+
+    places, _ = here()
+    tell("unquarantine", asyncio.run(release(Path(places.home), task)), json=json)
 
 
 def retry(task: TASK, detach: DETACH = False, json: JSON = False, quiet: QUIET = False) -> int:

@@ -38,7 +38,9 @@ def headline(stop: Stop) -> str:
     parts = [f"#{stop.n}", stop.kind, stop.key or "-"]
     if stop.tool:
         parts.append(f"[{stop.tool}]")
-    if stop.spent is not None:
+    if stop.inherited:
+        parts.append("inherited")
+    elif stop.spent is not None:
         parts.append(f"{stop.spent.used.total:,} tokens {show_usd(stop.spent.cost_pico)}")
     if stop.failure is not None:
         parts.append(f"{stop.failure.code}: {stop.failure.message}")
@@ -98,6 +100,7 @@ def scene_json(stop: Stop, messages: Sequence[Message]) -> dict[str, object]:
         "output": _raw(stop.output),
         "spent": stop.spent,
         "failure": stop.failure,
+        "inherited": stop.inherited,
     }
 
 

@@ -14,6 +14,7 @@ from multiagent.core.fault import fault
 from multiagent.core.outcome import failure
 from multiagent.engines.base import Engine
 from multiagent.orchestrator.approvals import Decision
+from multiagent.orchestrator.forking import fork
 from multiagent.storage.sql.base import CommandRow, Reader, Writer
 from multiagent.storage.sql.ops import AppendEvent, DeliverCommand, Op, UpdateTask
 
@@ -123,5 +124,9 @@ class Dispatcher:
             decision = msgspec.json.decode(command.payload, type=Decision)
             word = msgspec.json.encode(decision.word)
             await self._engine.signal(tenant, task, f"approval/{decision.approval}", word, command.id)
+        elif command.kind == "fork":
+            await fork(self._engine, command)
+        elif command.kind == "release":
+            await self._engine.release(tenant, task)
         else:
             raise InvalidInput(f"the command {command.kind!r} is not known to this version")
