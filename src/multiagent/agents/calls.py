@@ -2,7 +2,7 @@
 
 Keys, with ``<a>`` the agent's id, ``<n>`` its turn and ``<i>`` the position of a call in the answer:
 ``a/<a>/think/<n>`` (and ``…/wider``, asked again once it may use more of the budget), ``a/<a>/act/<n>/<i>/check``,
-``…/ask``, ``…/expire``, ``…/run``.
+``…/ask``, ``…/expire``, ``…/run``; ``a/<a>/employ`` for an agent of the user's own.
 """
 
 from typing import Literal
@@ -238,6 +238,24 @@ class ReviewOutput(msgspec.Struct, frozen=True):
     error: str = ""
 
 
+class EmployInput(msgspec.Struct, frozen=True):
+    """Have an agent of the user's own, by its name, do a task."""
+
+    agent: str
+    seat: Seat
+    terms: Terms
+    opening: Opening
+
+
+class EmployOutput(msgspec.Struct, frozen=True):
+    """Its answer is the text of the message at ``head``; ``spent`` is each of its model calls, ``calls`` of tools."""
+
+    head: str
+    spent: tuple[Spent, ...] = ()
+    sources: tuple[str, ...] = ()
+    calls: int = 0
+
+
 class Brief(msgspec.Struct, frozen=True):
     """One agent task, as the orchestrator hands it to the loop; ``review`` makes it a review of an answer."""
 
@@ -306,6 +324,7 @@ _QUICK = StepPolicy(attempt_timeout=30.0, deadline=120.0)
 
 THINK = StepDef("think", ThinkInput, ThinkOutput, "llm", _MODEL)
 REVIEW = StepDef("review", ReviewInput, ReviewOutput, "llm", _MODEL)
+EMPLOY = StepDef("employ", EmployInput, EmployOutput, "agent", _MODEL)
 CHECK = StepDef("check", CheckInput, CheckOutput, "agent", _QUICK)
 RUN = StepDef("run", RunInput, RunOutput, "agent", _TOOL)
 ASK = StepDef("ask", AskInput, AskOutput, "agent", _QUICK)

@@ -9,8 +9,10 @@ from typing import Final
 
 from multiagent.agents import steps as agent_steps
 from multiagent.agents.asking import Asker
+from multiagent.agents.desk import employ_steps
 from multiagent.agents.ports import Ports
 from multiagent.app.ask import Ask
+from multiagent.app.extensions import asked_for, load_extensions
 from multiagent.app.faults import arm
 from multiagent.app.follow import follow
 from multiagent.app.intake import open_intake, this_host
@@ -120,6 +122,7 @@ async def open_platform(places: Places, settings: Settings, environment: Mapping
     arm(environment)
     owner = f"{os.getpid()}-{secrets.token_hex(4)}"
     config = gate_config(settings, owner)
+    extensions = load_extensions(asked_for(settings.load), Path.cwd())
     async with AsyncExitStack() as stack:
         stack.enter_context(own_home(home))
         storage = await stack.enter_async_context(
@@ -143,7 +146,9 @@ async def open_platform(places: Places, settings: Settings, environment: Mapping
             storage.writer,
             policy.decide,
             clock,
-            ToolOptions(scratch=str(home / "scratch"), python_limits=limits(settings.sandbox), chance=_chance),
+            ToolOptions(
+                extensions.tools, scratch=str(home / "scratch"), python_limits=limits(settings.sandbox), chance=_chance
+            ),
         )
         asker = Asker(
             Ports(storage.writer, storage.reader, storage.objects, gate, runner, clock), scope_limits(settings)
@@ -153,19 +158,19 @@ async def open_platform(places: Places, settings: Settings, environment: Mapping
                 None,
                 EngineParts(storage.writer, storage.reader, storage.objects, clock, ids),
                 workflows=(TASK,),
-                steps=(*agent_steps.steps(asker), *task_steps.steps(asker)),
+                steps=(*agent_steps.steps(asker), *employ_steps(asker, extensions.agents), *task_steps.steps(asker)),
             )
         )
         dispatcher = Dispatcher(storage.writer, storage.reader, engine, clock)
         uploads = Uploads(storage.objects, settings.attachments.max_mib << 20, settings.attachments.max_count)
         tools = tuple(spec.name for spec in runner.specs(LOCAL_USER) if task_steps.usable(spec, LOCAL_USER))
-        offers = Offers(settings.task.max_nodes, tools, ())
+        offers = Offers(settings.task.max_nodes, tools, tuple(extensions.agents))
         service = Service(storage.writer, uploads, clock, ids, dispatcher.wake, offers.accept)
         service.recall = Sessions(storage.writer, storage.reader, clock, settings.session.max_tokens).recall
         platform = Platform(settings, storage, engine, service, policy.bundle_hash, offers)
         platform.offline_hint = offline_hint(config, environment)
         await gate.recover(TENANT)
-        host = this_host(config, environment, policy.bundle_hash)
+        host = this_host(config, environment, policy.bundle_hash, extensions.loads)
         await stack.enter_async_context(open_intake(home, asker, service, host))
         platform.resumed = await engine.recover()
         await stack.enter_async_context(background(dispatcher.run()))

@@ -30,9 +30,9 @@ async def open_intake(home: Path, asker: Asker, service: Service, host: Host) ->
             yield intake
 
 
-def this_host(config: GateConfig, environment: Mapping[str, str], policy_version: str) -> Host:
+def this_host(config: GateConfig, environment: Mapping[str, str], policy_version: str, loads: frozenset[str]) -> Host:
     """Return what this process can do for tasks that others hand over."""
-    return Host(os.getpid(), present_vendors(config, environment), policy_version)
+    return Host(os.getpid(), present_vendors(config, environment), policy_version, loads)
 
 
 def present_vendors(config: GateConfig, environment: Mapping[str, str]) -> frozenset[str]:

@@ -13,6 +13,7 @@ import msgspec
 
 from multiagent.app.ask import Ask
 from multiagent.app.build import LOCAL_USER, TENANT
+from multiagent.app.extensions import asked_for
 from multiagent.app.follow import WATCH_S, watch
 from multiagent.app.intake import present_vendors
 from multiagent.app.models import gate_config
@@ -66,6 +67,7 @@ async def hand_over(places: Places, settings: Settings, wanted: Ask, environment
         task_settings(settings, wanted, ""),
         session=checked_session(wanted.session) if wanted.session else "",
         session_tokens=settings.budget.session_tokens,
+        loads=asked_for(settings.load),
         vendors=tuple(sorted(present_vendors(gate_config(settings, "terminal"), environment))),
         plan=plan,
         recalled=wanted.recalled,

@@ -2,13 +2,27 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from multiagent.config.settings import Places, Settings
-from multiagent.config.sources import load, places
+from multiagent.config.sources import PREFIX, load, places
+
+LOAD = Annotated[
+    list[str] | None,
+    typer.Option("--load", help="module:name of a tool or agent of your own; may be repeated."),
+]
 
 
-def here() -> tuple[Places, Settings]:
-    """Return places and settings from this process's environment."""
+def here(loads: list[str] | None = None) -> tuple[Places, Settings]:
+    """Return places and settings from this process's environment; ``loads`` come to what it says is loaded.
+
+    Processes that this one starts load the same.
+    """
+    if loads:
+        variable = f"{PREFIX}LOAD"
+        os.environ[variable] = ",".join(filter(None, (os.environ.get(variable, ""), *loads)))
     found = places(os.environ)
     return found, load(Path(found.home), os.environ)
 

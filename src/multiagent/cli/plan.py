@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from multiagent.cli import output
-from multiagent.cli.home import here
+from multiagent.cli.home import LOAD, here
 from multiagent.cli.run import read_query
 from multiagent.core.tier import tier as tier_of
 
@@ -21,6 +21,7 @@ def plan(
         str | None, typer.Option("--plan", help="A file with a plan of your own: checked and estimated.")
     ] = None,
     tier: Annotated[str | None, typer.Option("--tier", help="small, medium or large.")] = None,
+    load: LOAD = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> int:
@@ -38,7 +39,7 @@ def plan(
         plan=None if plan_file is None else Path(plan_file),
         plan_only=True,
     )
-    places, settings = here()
+    places, settings = here(load)
 
     manner = output.Manner(json=json, quiet=quiet)
     return asyncio.run(ask(places, settings, wanted, manner, shown(settings, wanted, os.environ)))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from multiagent.cli import output
-from multiagent.cli.home import here
+from multiagent.cli.home import LOAD, here
 from multiagent.cli.steer import DETACH
 from multiagent.core.errors import InvalidInput
 from multiagent.core.money import usd
@@ -33,6 +33,7 @@ def run(
     plan: Annotated[
         str | None, typer.Option("--plan", help="A file with a plan of your own (YAML or JSON); none is made then.")
     ] = None,
+    load: LOAD = None,
     strategy: Annotated[
         str | None, typer.Option("--strategy", help="How agents work: direct, iterative, collaborative or auto.")
     ] = None,
@@ -69,7 +70,7 @@ def run(
         strategy=None if strategy is None else strategy_of(strategy),
         require_approval=require_approval,
     )
-    places, settings = here()
+    places, settings = here(load)
     do = detached.detach if detach else stay.ask
     return asyncio.run(do(places, settings, wanted, output.Manner(json=json, quiet=quiet)))
 

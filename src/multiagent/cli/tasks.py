@@ -8,7 +8,7 @@ from typing import Annotated, Final, TypeAlias
 import typer
 
 from multiagent.cli import events, output, report, steer
-from multiagent.cli.home import here
+from multiagent.cli.home import LOAD, here
 from multiagent.core.errors import InvalidInput
 from multiagent.core.money import show_usd
 
@@ -99,6 +99,7 @@ def show(task: TASK, json: JSON = False) -> None:
 @app.command("follow")
 def follow(
     task: TASK,
+    load: LOAD = None,
     json: JSON = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> int:
@@ -110,7 +111,7 @@ def follow(
     from multiagent.cli.report import show as show_record
     from multiagent.cli.session import take_up
 
-    found, settings = here()
+    found, settings = here(load)
     manner = output.Manner(json=json, quiet=quiet)
     if asyncio.run(ended(Path(found.home), task, 0)):
         return show_record(asyncio.run(look(Path(found.home), task)), manner)

@@ -102,7 +102,10 @@ class OfflineSettings(_Section, frozen=True, kw_only=True):
 
 
 class Settings(_Section, frozen=True, kw_only=True):
-    """The whole configuration. Empty paths mean the files shipped with the package."""
+    """The whole configuration. Empty paths mean the files shipped with the package.
+
+    ``load`` names tools and agents of one's own, as ``module:name``, separated by commas.
+    """
 
     storage: StorageSettings = StorageSettings()
     task: TaskLimits = TaskLimits()
@@ -116,6 +119,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     offline: OfflineSettings = OfflineSettings()
     models_file: str = ""
     policy_dir: str = ""
+    load: str = ""
 
 
 class Places(msgspec.Struct, frozen=True):

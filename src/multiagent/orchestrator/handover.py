@@ -12,6 +12,7 @@ class Handover(msgspec.Struct, frozen=True):
 
     Attachments are in objects already. ``settings`` are complete but for the policy version, which is the owner's.
     ``vendors`` are the model vendors that the sender has keys for: an owner without one of them refuses the task.
+    So does one that has not loaded all of ``loads`` (``module:name``).
     ``plan`` is one that the user wrote. ``recalled`` are names of files of the session that are used again;
     ``context`` is set by the owner: the head of what the task is told of its session.
     """
@@ -25,6 +26,7 @@ class Handover(msgspec.Struct, frozen=True):
     idempotency_key: str = ""
     parent: str = ""
     root: str = ""
+    loads: tuple[str, ...] = ()
     vendors: tuple[str, ...] = ()
     plan: Plan | None = None
     recalled: tuple[str, ...] = ()

@@ -32,11 +32,14 @@ _log = logging.getLogger("multiagent.intake")
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What this process can do for tasks that others hand over: the vendors it has keys for, the policy it runs."""
+    """What this process can do for tasks that others hand over: the vendors it has keys for, the policy it runs,
+    the modules (``module:name``) it has loaded tools and agents from.
+    """
 
     pid: int = 0
     vendors: frozenset[str] = frozenset()
     policy_version: str = ""
+    loads: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,13 @@ class Intake:
             raise EngineOwned(
                 f"process {self._host.pid} works on this home and has no key for {', '.join(missing)}, which this "
                 "command has; wait until it ends, stop it, start it with that key, or use another MULTIAGENT_HOME",
+                details={"pid": self._host.pid},
+            )
+        unloaded = sorted(set(given.loads) - self._host.loads)
+        if unloaded:
+            raise EngineOwned(
+                f"process {self._host.pid} works on this home and has not loaded {', '.join(unloaded)}, which this "
+                "command has; wait until it ends, stop it, start it with --load, or use another MULTIAGENT_HOME",
                 details={"pid": self._host.pid},
             )
         settings = msgspec.structs.replace(given.settings, policy_version=self._host.policy_version)

@@ -48,6 +48,7 @@ from multiagent.orchestrator.calls import (
 )
 from multiagent.orchestrator.scheduler import Scheduler
 from multiagent.orchestrator.strategies.choose import choose
+from multiagent.orchestrator.strategies.hired import Hired
 from multiagent.orchestrator.strategies.team import Worker
 from multiagent.orchestrator.strategies.workers import worker
 
@@ -193,6 +194,8 @@ class TaskRun:
 
     def _worker(self, node: Node, brief: Brief, purse: Purse) -> Worker:
         settings, analysis = self._ctx.settings, self._analysis
+        if node.agent:
+            return Hired(self._ctx, brief, purse, node.agent)
         if analysis is None:
             return Agent(self._ctx, brief, purse)
         strategy = choose(node.strategy, settings.strategy, analysis, settings.simple_below)

@@ -25,7 +25,14 @@ from multiagent.app.system import SystemIds
 from multiagent.config.settings import Places, Settings
 from multiagent.config.sources import PREFIX, load
 from multiagent.core.budget import Limit
-from multiagent.core.errors import AttachmentRejected, BudgetExceeded, PlanInvalid, PolicyBroken, VendorUnavailable
+from multiagent.core.errors import (
+    AttachmentRejected,
+    BudgetExceeded,
+    ConfigInvalid,
+    PlanInvalid,
+    PolicyBroken,
+    VendorUnavailable,
+)
 from multiagent.core.events import EventKind
 from multiagent.core.money import PICO
 from multiagent.core.outcome import Failure
@@ -350,6 +357,13 @@ async def test_whose_policy_holds(tmp_path: Path, sandbox_cache: Path) -> None:
     (tmp_path / "policies" / "broken.rego").write_text("package nothing\nallow if {", "utf-8")
     with pytest.raises(PolicyBroken):
         async with opened(tmp_path / "home", sandbox_cache, policy_dir=tmp_path / "policies"):
+            pass
+
+
+@key("load")
+async def test_which_modules_bring_tools_and_agents(tmp_path: Path, sandbox_cache: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="nowhere_at_all"):
+        async with opened(tmp_path / "home", sandbox_cache, load="nowhere_at_all:Agent"):
             pass
 
 
