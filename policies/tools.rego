@@ -5,7 +5,7 @@ import rego.v1
 
 default allow := false
 
-basic := {"calculator", "search", "text_processor"}
+basic := {"calculator", "ask_user", "search", "text_processor"}
 
 languages := {"javascript", "python"}
 
@@ -79,6 +79,9 @@ leak if {
 }
 
 obligations contains "approve" if leak
+
+# A question to the user waits for the user; the answer is the approval.
+obligations contains "approve" if input.tool.name == "ask_user"
 
 reasons contains "who asks is not authenticated" if not input.user.authenticated == true
 

@@ -44,6 +44,10 @@ test_users_use_the_calculator if {
 	data.multiagent.tools.decision == allowed with input as asked(user, basic("calculator"))
 }
 
+test_a_question_to_the_user_waits_for_the_user if {
+	data.multiagent.tools.decision == to_approve with input as asked(user, basic("ask_user"))
+}
+
 test_users_use_the_text_processor if {
 	data.multiagent.tools.decision == allowed with input as asked(coder, basic("text_processor"))
 }

@@ -103,5 +103,6 @@ async def test_a_limit_of_the_sandbox_is_an_answer_an_agent_can_read(runner: Run
 
 
 async def test_agents_are_told_of_all_tools_and_of_those_they_ask_for(runner: Runner) -> None:
-    assert [spec.name for spec in runner.specs(CODER)] == ["calculator", "attachments", "python", "text_processor"]
+    names = ["calculator", "attachments", "python", "text_processor", "ask_user"]
+    assert [spec.name for spec in runner.specs(CODER)] == names
     assert [spec.name for spec in runner.specs(CODER, ("python",))] == ["python"]

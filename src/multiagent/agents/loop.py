@@ -35,6 +35,7 @@ from multiagent.core.budget import Amount
 from multiagent.core.errors import Cancelled, StepFailed
 from multiagent.core.events import EventKind
 from multiagent.core.facts import AgentEnded, AgentStarted, AgentState
+from multiagent.core.tool import ASK_USER
 from multiagent.core.usage import Bill
 from multiagent.engines.base import Context, Forked
 
@@ -125,11 +126,12 @@ class Agent:
         self._show()
         if before not in ("idle", self._state.phase) and self._state.phase in SHOWN:
             doing = self._state.calls[self._state.at].name if self._state.calls else ""
+            asks = self._state.phase == "waiting_approval" and doing == ASK_USER
             self._ctx.emit(
                 EventKind.AGENT_STATE,
                 AgentState(
                     self._name,
-                    self._state.phase,
+                    "waiting_input" if asks else self._state.phase,
                     self._state.turn,
                     doing,
                     self._bill.usage.total,

@@ -44,7 +44,7 @@ from multiagent.core.label import Labels, join
 from multiagent.core.messages import Message, ToolCall, ToolResult, says
 from multiagent.core.principal import Principal, as_agent
 from multiagent.core.task import TaskInput
-from multiagent.core.tool import ToolSpec
+from multiagent.core.tool import ASK_USER, ToolSpec
 from multiagent.engines.base import Step, StepInfo
 from multiagent.storage.sql.ops import DecideApproval, RequestApproval, UpdateTask
 from multiagent.tools.base import Checked, ToolContext, ToolRequest
@@ -183,7 +183,7 @@ class AgentSteps:
         arguments = given.edited or call.arguments
         output = await self._ports.runner.run(ToolRequest(call.name, arguments), context, checked)
         content = clip(output.content, OBSERVATION_CHARS)
-        if given.edited:
+        if given.edited and call.name != ASK_USER:
             content = f"{content}\n{EDITED.format(arguments=clip(given.edited, INPUT_CHARS))}"
         chain = await self._asker.chains.load(info.tenant, given.head)
         observed = Message("tool", (ToolResult(call.id, call.name, content, output.is_error),), labels=output.labels)
@@ -217,7 +217,7 @@ class AgentSteps:
         seat, checked = given.seat, given.checked
         fact = ApprovalAsked(
             approval, seat.agent, call.name, checked.hash, checked.reasons, expires, given.answer, given.position,
-            seat.tools, seat.attachments,
+            seat.tools, seat.attachments, _question(call),
         )  # fmt: skip
         await info.event(EventKind.APPROVAL_REQUESTED, fact)
         return AskOutput(approval, expires)
@@ -253,6 +253,16 @@ class AgentSteps:
         if position >= len(calls):
             raise NotFound(f"the message {answer} has no tool call {position}")
         return calls[position], join(*(message.labels for message in chain))
+
+
+def _question(call: ToolCall) -> str:
+    """What an agent asks its user; nothing where the call is of another tool."""
+    if call.name != ASK_USER:
+        return ""
+    try:
+        return str(json.loads(call.arguments)["question"])
+    except (ValueError, TypeError, KeyError):
+        return ""
 
 
 def acting(task: TaskInput, seat: Seat, specs: tuple[ToolSpec, ...]) -> Principal:

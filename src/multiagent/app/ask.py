@@ -13,6 +13,7 @@ class Ask(msgspec.Struct, frozen=True):
 
     ``plan`` is a file with a plan of the user's own; ``plan_only``: nothing is run but the planning.
     ``require_approval``: agents start once a person has approved the plan.
+    ``ask_user``: they may ask their user.
     ``session`` is one that the task belongs to, ``recalled`` names of its files that the task uses again.
     """
 
@@ -28,3 +29,4 @@ class Ask(msgspec.Struct, frozen=True):
     require_approval: bool = False
     session: str = ""
     recalled: tuple[str, ...] = ()
+    ask_user: bool = False

@@ -6,10 +6,12 @@ import msgspec
 
 from multiagent.agents.calls import Word
 from multiagent.app.build import TENANT
+from multiagent.app.look import look
 from multiagent.app.steer import Steered, leave, owner, taken
 from multiagent.app.system import SystemClock
 from multiagent.core.errors import InvalidInput, NotFound
 from multiagent.core.pointer import assignment, put
+from multiagent.core.tool import ASK_USER
 from multiagent.orchestrator.approvals import Decision
 from multiagent.storage.factory import open_reader
 from multiagent.storage.sql.base import ApprovalRow
@@ -43,6 +45,24 @@ async def decide(home: Path, identity: str, *, approved: bool, reason: str, sets
     command = await leave(home, "decide", row.task, msgspec.json.encode(decision))
     delivered = await taken(home, command)
     return Steered(command, row.task, delivered is not None, owner(home))
+
+
+async def answer(home: Path, task: str, text: str, question: str = "") -> Steered:
+    """Answer the oldest open question of a task's agents, or the one of this id; wait until the owner has taken it.
+
+    Raises NotFound for an unknown task, InvalidInput where nothing is asked, or the answer is empty.
+    """
+    if not text.strip():
+        raise InvalidInput("the answer is empty; to give none, reject the question: multiagent approvals reject")
+    asked = [row for row in await approvals(home, task=task) if row.tool == ASK_USER and question in ("", row.id)]
+    if not asked:
+        await look(home, task)
+        raise InvalidInput(f"no agent of task {task} asks its user anything now")
+    return await decide(home, asked[0].id, approved=True, reason="", sets=(f"answer={_json_text(text)}",))
+
+
+def _json_text(text: str) -> str:
+    return msgspec.json.encode(text).decode()
 
 
 def _check_open(row: ApprovalRow) -> None:

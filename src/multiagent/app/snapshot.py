@@ -32,6 +32,7 @@ def task_settings(settings: Settings, ask: Ask, policy_version: str) -> TaskSett
         cache=settings.cache.enabled,
         plan_only=ask.plan_only,
         require_approval=ask.require_approval,
+        ask_user=ask.ask_user,
         strategy=ask.strategy,
     )
 

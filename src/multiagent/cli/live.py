@@ -20,6 +20,7 @@ _MARKS: Final = {
     "acting": ("●", "yellow"),
     "observing": ("●", "cyan"),
     "waiting_approval": ("◆", "magenta"),
+    "waiting_input": ("?", "magenta"),
     "completed": ("✓", "green"),
     "failed": ("✗", "red"),
     "skipped": ("–", "dim"),

@@ -43,6 +43,7 @@ def run(
     session: Annotated[
         str | None, typer.Option("--session", help="The session it belongs to: it knows of the tasks before it.")
     ] = None,
+    ask_user: Annotated[bool, typer.Option("--ask-user", help="Agents may ask you; see: tasks answer.")] = False,
     detach: DETACH = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
@@ -69,6 +70,7 @@ def run(
         plan=None if plan is None else Path(plan),
         strategy=None if strategy is None else strategy_of(strategy),
         require_approval=require_approval,
+        ask_user=ask_user,
     )
     places, settings = here(load)
     do = detached.detach if detach else stay.ask

@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command("retry")(retry)
     app.command("unquarantine")(unquarantine)
     app.command("wait")(wait)
+    app.command("answer")(answer)
 
 
 def pause(task: TASK, reason: REASON = "", json: JSON = False) -> None:
@@ -84,6 +85,21 @@ def wait(
         output.say(f"task {task} has not ended within {timeout:g} s; it goes on")
         return exits.WAITING
     return show(asyncio.run(look(home, task)), output.Manner(json=json))
+
+
+def answer(
+    task: TASK,
+    text: Annotated[str, typer.Argument(help="The answer.")],
+    approval: Annotated[str, typer.Option("--question", help="The question's id, where there are several.")] = "",
+    json: JSON = False,
+) -> None:
+    """Answer what an agent of a task asks its user: its oldest open question."""
+    import asyncio
+
+    from multiagent.app.decide import answer as give
+
+    places, _ = here()
+    tell("answer", asyncio.run(give(Path(places.home), task, text, approval)), json=json)
 
 
 def _steer(kind: str, task: str, reason: str, *, json: bool) -> None:

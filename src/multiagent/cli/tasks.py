@@ -11,6 +11,7 @@ from multiagent.cli import events, output, report, steer
 from multiagent.cli.home import LOAD, here
 from multiagent.core.errors import InvalidInput
 from multiagent.core.money import show_usd
+from multiagent.core.tool import ASK_USER
 
 app = typer.Typer(help="List, show, steer and take up tasks.", no_args_is_help=True, rich_markup_mode=None)
 steer.register(app)
@@ -84,6 +85,9 @@ def show(task: TASK, json: JSON = False) -> None:
         return
     output.answer(f"query: {record.query}")
     for one in waiting:
+        if one.tool == ASK_USER:
+            output.answer(f"asks: {one.arguments.decode()}: multiagent tasks answer {task} TEXT")
+            continue
         output.answer(f"waits for approval of {one.tool} ({one.step}): multiagent approvals show {one.id}")
     for agent in record.agents:
         output.answer(

@@ -197,6 +197,9 @@ def _approval(view: View, event: Event) -> str:
     fact = _read(event, facts.ApprovalAsked)
     view.status = "waiting"
     how = f"; see: multiagent approvals show {fact.approval}"
+    if fact.question:
+        _agent(view, fact.agent).state = "waiting_input"
+        return f"{fact.agent} asks: {fact.question} (multiagent tasks answer {event.header.task} TEXT)"
     if not fact.agent:
         return f"the plan waits for approval{how}"
     _agent(view, fact.agent).state = "waiting_approval"

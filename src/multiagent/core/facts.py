@@ -336,7 +336,7 @@ class ToolEnded(msgspec.Struct, frozen=True):
 
 class ApprovalAsked(msgspec.Struct, frozen=True):
     """approval.requested: where the call stands (``position`` of the message ``answer``), and what its agent may use.
-    For a plan, ``tool`` is "plan" and there is no agent.
+    For a plan, ``tool`` is "plan" and there is no agent; ``question`` is what an agent asks its user.
     """
 
     approval: str
@@ -349,6 +349,7 @@ class ApprovalAsked(msgspec.Struct, frozen=True):
     position: int = 0
     tools: tuple[str, ...] = ()
     attachments: tuple[str, ...] = ()
+    question: str = ""
 
 
 class ApprovalEnded(msgspec.Struct, frozen=True):

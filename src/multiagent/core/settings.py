@@ -13,6 +13,7 @@ class TaskSettings(msgspec.Struct, frozen=True):
     Times are seconds, scores 0–1, money pico-dollars. ``model`` empty means: routed by tier. ``tier`` None means:
     chosen by complexity. ``plan_only``: the task ends once its plan is made.
     ``require_approval``: a person approves the plan before any agent starts.
+    ``ask_user``: agents may ask their user.
     ``strategy`` is that of the agent tasks whose plan names none (None: direct; auto: by complexity and need).
     """
 
@@ -35,3 +36,4 @@ class TaskSettings(msgspec.Struct, frozen=True):
     plan_only: bool = False
     strategy: AskedStrategy | None = None
     require_approval: bool = False
+    ask_user: bool = False

@@ -1,6 +1,11 @@
 """What a model is told of a tool, and what a tool tells of itself."""
 
+from typing import Final
+
 import msgspec
+
+ASK_USER: Final = "ask_user"
+"""The tool by which an agent asks its user; its calls wait for the answer."""
 
 
 class ToolSpec(msgspec.Struct, frozen=True, omit_defaults=True):

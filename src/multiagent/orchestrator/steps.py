@@ -18,7 +18,7 @@ from multiagent.core.outcome import Failure
 from multiagent.core.plan import Plan
 from multiagent.core.principal import Principal
 from multiagent.core.task import TaskInput, TaskResult
-from multiagent.core.tool import ToolSpec
+from multiagent.core.tool import ASK_USER, ToolSpec
 from multiagent.engines.base import Step, StepInfo
 from multiagent.llm.base import ResponseFormat
 from multiagent.orchestrator.calls import (
@@ -81,7 +81,12 @@ class TaskSteps:
         chosen = mode(found.score, given.simple_below, given.complex_from)
         if task.plan is not None and task.plan.mode is not None:
             chosen = task.plan.mode
-        tools = tuple(spec.name for spec in self._ports.runner.specs(task.principal) if usable(spec, task.principal))
+        specs = self._ports.runner.specs(task.principal)
+        tools = tuple(
+            spec.name
+            for spec in specs
+            if usable(spec, task.principal) and (spec.name != ASK_USER or task.settings.ask_user)
+        )
         now = self._ports.clock.now()
         await self._ports.writer.commit(
             UpdateTask(tenant=info.tenant, id=info.task, time=now, status="running", mode=chosen)

@@ -10,6 +10,7 @@ from multiagent.sandbox.base import Limits, Sandbox
 from multiagent.storage.objects.base import Objects
 from multiagent.storage.sql.base import Writer
 from multiagent.tools.base import Runner, Tool
+from multiagent.tools.builtin.ask_user import AskUser
 from multiagent.tools.builtin.attachments import AttachmentsTool
 from multiagent.tools.builtin.calculator import calculator_tool
 from multiagent.tools.builtin.given import clear_scratch
@@ -52,6 +53,7 @@ def open_tools(
             AttachmentsTool(reader),
             PythonTool(objects, sandbox, options.python_limits, options.scratch),
             TextProcessor(reader),
+            AskUser(),
             *options.tools,
         ]
     )
