@@ -187,3 +187,20 @@ def test_only_a_quarantined_task_is_let_go_on(house: House) -> None:
     refused = house.run("tasks", "unquarantine", the_task(house))
     assert (refused.code, "not quarantined" in refused.err) == (2, True)
     assert house.run("tasks", "unquarantine", "nobody").code == 9
+
+
+def test_what_a_step_answered_is_edited_as_people_see_it(house: House) -> None:
+    """An observation's content, a call's arguments, an answer's text; what follows is done with them, replayable."""
+    task = the_task(house)
+    for edit, found in (
+        ('a/t1/act/1/0/run:/content="52"', "52"),
+        ("a/t1/think/1:/calls/0/arguments/expression=3*4", "12"),
+        ("a/t1/think/2:/text=in other words", "in other words"),
+    ):
+        fork = house.run("fork", task, "--set", edit, "--json")
+        assert fork.code == 0, fork.err
+        assert found in str(fork.record["text"])
+        assert house.run("replay", str(fork.record["task"])).code == 0
+    number = house.run("fork", task, "--set", "a/t1/act/1/0/run:/content=52")
+    assert (number.code, "Expected `str`" in number.err) == (2, True)
+    assert "397.8" in house.run("tasks", "show", task).out

@@ -35,6 +35,7 @@ from multiagent.agents.calls import (
 from multiagent.agents.memo import link
 from multiagent.agents.recalled import session_of
 from multiagent.agents.render import Section, ShownInput, ShownTask, TurnLimits, clip, sections, shown_attachments
+from multiagent.agents.resolving import Observations, Thoughts
 from multiagent.agents.ruling import RULING, read_ruling
 from multiagent.core.canonical import digest, digest_bytes
 from multiagent.core.errors import NotFound
@@ -68,10 +69,10 @@ def steps(asker: Asker) -> Steps:
     """Return the steps of queues ``llm`` (think, review) and ``agent`` (the others)."""
     code = AgentSteps(asker)
     return (
-        Step(THINK, code.think),
+        Step(THINK, code.think, Thoughts(asker, arguments_hash)),
         Step(REVIEW, code.review),
         Step(CHECK, code.check),
-        Step(RUN, code.run),
+        Step(RUN, code.run, Observations(asker)),
         Step(ASK, code.ask),
         Step(EXPIRE, code.expire),
     )
