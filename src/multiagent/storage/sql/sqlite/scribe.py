@@ -65,8 +65,6 @@ class Scribe:
         bodies: Bodies | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        connection.create_function("copied_id", 1, lambda seq: self.copied_id(seq))  # noqa: PLW0108 — it changes
-        self.copied_id: Callable[[int], str] = str
         self._cursor = connection.cursor()
         self._run = self._cursor.execute
         self.bodies = bodies
@@ -79,6 +77,7 @@ class Scribe:
         self.log_now = False
         self._tasks: dict[tuple[str, str], TaskCounters] = {}
         self._unlogged: list[tuple[Value, ...]] = []
+        self._copies = 0  # how many of them a fork has copied: they wait until others are logged
         self._logged = 0
         self._position = 0
         self._version: tuple[Value, ...] | None = None
@@ -131,21 +130,23 @@ class Scribe:
             self.forget()
             row = self.one(_POSITION)
             self._position = 0 if row is None or row[0] is None else whole(row[0])
-            self._unlogged = self.all(_UNLOGGED)
+            self._unlogged, self._copies = self.all(_UNLOGGED), 0
             self._version = version
 
     def commit(self) -> None:
         """Commit, with the log where it is time."""
         self._logged = 0
-        fresh = len(self._unlogged) + len(self.copied) + len(self.headers)
+        fresh = len(self._unlogged) - self._copies + len(self.headers)
         if self.log_now or fresh >= LOG_AFTER:
             self._log()
         self._run("COMMIT")
         if self._logged:
             self._position += self._logged
             self._unlogged.clear()
+            self._copies = 0
         else:
             self._unlogged += self._new()
+            self._copies += len(self.copied)
 
     @property
     def unlogged(self) -> bool:

@@ -1,6 +1,5 @@
 """Forks and releases. A fork copies its parent's past by SQL alone: it begins in milliseconds, whatever its length."""
 
-from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
@@ -32,7 +31,7 @@ _FED: Final = """SELECT count(DISTINCT key) FROM journal
  WHERE tenant_id = :tenant AND task = :parent AND n <= :cut AND kind IN ('result', 'failed')"""
 _EVENTS: Final = """INSERT INTO events
  (tenant_id, task, seq, v, id, key, kind, time, principal, on_behalf_of, cause, trace_id, "commitment")
- SELECT tenant_id, :id, seq, v, copied_id(seq), key, kind, time, principal, on_behalf_of, cause, trace_id, "commitment"
+ SELECT tenant_id, :id, seq, v, :ids || printf('%010X', seq), key, kind, time, principal, on_behalf_of, cause, trace_id, "commitment"
  FROM events WHERE tenant_id = :tenant AND task = :parent AND seq <= :seq"""
 _PAYLOADS: Final = """INSERT INTO event_payloads (tenant_id, task, key, v, seq, salt, payload)
  SELECT tenant_id, :id, key, v, seq, salt, payload FROM event_payloads
@@ -48,6 +47,7 @@ _EDIT: Final = """UPDATE results SET status = 'done', value = ?, ref = ?, error 
 _RELEASE: Final = """UPDATE task_executions SET status = 'running', error = NULL, updated_at = ?
  WHERE tenant_id = ? AND id = ? AND status = 'quarantined'"""
 _STARTED: Final = "step.started"
+_PREFIX: Final = 16
 
 
 def fork_task(scribe: Scribe, op: ForkTask) -> TaskForked:
@@ -55,7 +55,7 @@ def fork_task(scribe: Scribe, op: ForkTask) -> TaskForked:
     scribe.task(op.tenant, op.parent)  # NotFound where there is none
     named: dict[str, Value] = {
         "tenant": op.tenant, "id": op.id, "parent": op.parent, "cut": op.cut, "seq": op.seq, "time": op.time,
-        "input": op.input,
+        "input": op.input, "ids": _ids(op),
     }  # fmt: skip
     if not scribe.change(_TASK, named):
         return TaskForked(created=False)
@@ -64,7 +64,6 @@ def fork_task(scribe: Scribe, op: ForkTask) -> TaskForked:
     fed = scribe.one(_FED, named)
     if fed is None or whole(fed[0]) != results:
         raise StorageError(f"task {op.parent} has not all results that its journal names; it cannot be forked")
-    scribe.copied_id = _ids(op)
     events = scribe.change(_EVENTS, named)
     scribe.change(_PAYLOADS, named)
     scribe.copied.extend((op.tenant, op.id, seq) for seq in range(1, events + 1))
@@ -75,10 +74,11 @@ def fork_task(scribe: Scribe, op: ForkTask) -> TaskForked:
     return TaskForked(created=True, results=results, events=events)
 
 
-def _ids(op: ForkTask) -> Callable[[int], str]:
-    """Return what names the copy of an event, by its seq."""
-    base = int.from_bytes(sha256(op.id.encode()).digest()[:9], "big") << 8
-    return lambda seq: ulid(op.time, base + seq)
+def _ids(op: ForkTask) -> str:
+    """Return what the ids of the copied events begin with: the time and 30 bits of the fork's own; their last ten
+    characters, hexadecimal and so Crockford's too, are the seq.
+    """
+    return ulid(op.time, int.from_bytes(sha256(op.id.encode()).digest()[:10], "big"))[:_PREFIX]
 
 
 def _lease(scribe: Scribe, op: ForkTask, key: str) -> None:
