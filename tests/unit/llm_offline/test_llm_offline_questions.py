@@ -144,3 +144,27 @@ def test_a_table_of_one_row_has_no_outliers_and_no_trends(tmp_path: Path) -> Non
     assert "(1 row)" in text
     assert "utlier" not in text
     assert "rend" not in text
+
+
+def test_a_question_over_two_tables_is_led_by_what_both_together_say(tmp_path: Path) -> None:
+    orders, customers = tmp_path / "orders.csv", tmp_path / "cust.csv"
+    orders.write_text("order_id,cust,amount\n1,C1,10\n2,C2,20\n3,C1,5\n4,C9,100\n", "utf-8")
+    customers.write_text("cust,city\nC1,Oslo\nC2,Bergen\nC3,Rome\n", "utf-8")
+    text, _ = end_to_end("which city has the highest total amount", [orders, customers])
+    first, *_ = text.splitlines()
+    assert "Total of `amount` by `city`: largest is **Bergen** with 20; smallest is Oslo with 15." in first
+    assert "without a match in cust.csv, in no group: 1 (`amount` 100)" in text
+
+
+def test_a_text_shows_the_sentence_that_answers_or_says_that_none_does(tmp_path: Path) -> None:
+    told = "# Report\nRevenue grew.\n\nThe total for 2022 was 41 euros. The total for 2023 was 53 euros.\n"
+    text = answer(tmp_path, told, "what was the total for 2023?", "r.md")
+    assert "> The total for 2023 was 53 euros." in text
+    assert "does not contain 2031" in answer(tmp_path, told, "what was the total for 2031?", "r.md")
+    assert "Not answered by the text" in answer(tmp_path, told, "who painted the bridge?", "r.md")
+
+
+def test_words_are_counted_between_spaces(tmp_path: Path) -> None:
+    text = answer(tmp_path, "In 2023 there were 5 ducks, 6 geese.\nAll fly - 7.\n", "how many words?", "w.md")
+    assert "12 words" in text
+    assert "Not answered" not in text

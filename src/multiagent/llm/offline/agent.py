@@ -16,7 +16,7 @@ from multiagent.llm.offline.arithmetic import expressions
 from multiagent.llm.offline.cells import cell
 from multiagent.llm.offline.dialect import Dialect, simpler
 from multiagent.llm.offline.guest_text import survey
-from multiagent.llm.offline.intents import USUAL, Want, general, wants, where
+from multiagent.llm.offline.intents import USUAL, Want, general, mark_columns, wants, where
 from multiagent.llm.offline.planner import THEMES, theme_of, without
 from multiagent.llm.offline.request import Asked, File, Observation
 from multiagent.llm.offline.session import recall
@@ -82,7 +82,7 @@ def _work(asked: Asked, words: Words, room: int) -> Work:
         told = yield from (_table(asked, file, words, room) if file in tables else _text(asked, file, words))
         parts.append(told)
     if len(tables) > 1:
-        parts.append((yield from _join(tables, words)))
+        parts.append((yield from _join(asked, tables, words)))
     return "\n\n".join(one for one in parts if one)
 
 
@@ -254,7 +254,7 @@ def _places(columns: tuple[str, ...]) -> str:
     return "[" + ", ".join(f"t.at({one!r})" for one in columns) + "]"
 
 
-def _join(tables: list[File], words: Words) -> Work:
+def _join(asked: Asked, tables: list[File], words: Words) -> Work:
     sources: dict[str, Source] = {}
     for file in tables:
         source = yield from _source(file)
@@ -267,7 +267,8 @@ def _join(tables: list[File], words: Words) -> Work:
     found = yield from _run(tables, cell(f"{start}print(json.dumps({calls}, ensure_ascii=False))", shared))
     if isinstance(found, str):
         return words.failed(words.names(sources), found)
-    explained = [f"joined(tables, {', '.join(map(repr, one))})" for one in lists(found["lookups"])][:3]
+    named = mark_columns(without(asked.query, tables), [one for source in sources.values() for one in source.kinds])[1]
+    explained = [f"joined(tables, {', '.join(map(repr, one))}, {named!r})" for one in lists(found["lookups"])][:3]
     if any(kind in NUMBERS for one in sources.values() for kind in one.kinds.values()) and explained:
         code = cell(f"{start}print(json.dumps({{'joined': [{', '.join(explained)}]}}, ensure_ascii=False))", shared)
         got = yield from _run(tables, code)
@@ -281,7 +282,7 @@ def _text(asked: Asked, file: File, words: Words) -> Work:
     if file.form == "text":
         found = yield from _run([file], cell(f"show(survey(read({path!r}), {asked.query[:600]!r}))", file.simpler))
         if isinstance(found, dict):
-            return words.text(file.name, found)
+            return words.text(file.name, found, asked.query)
         why = found
     lines: list[str] = []
     more: re.Match[str] | None = None
@@ -296,4 +297,4 @@ def _text(asked: Asked, file: File, words: Words) -> Work:
         if not more:
             break
     part = "\n" + words.say("partly") if more or any("characters left out" in one for one in lines) else ""
-    return words.text(file.name, survey("\n".join(lines), asked.query)) + part
+    return words.text(file.name, survey("\n".join(lines), asked.query), asked.query) + part

@@ -5,7 +5,7 @@ Runs in the sandbox, where the source of what a cell needs is part of the cell.
 
 from itertools import combinations, product
 
-from multiagent.llm.offline.guest_stats import Found, grouping, groups, tally
+from multiagent.llm.offline.guest_stats import Found, grouping, groups, tally, tidy, total
 from multiagent.llm.offline.guest_table import Table
 
 Pair = tuple[str, int, str, int]
@@ -63,25 +63,29 @@ def named(tables: dict[str, Table]) -> list[Found]:
             counts = tally(tables[file], key)
             order = sorted(counts, key=lambda code: (-counts[code], code))[:8]
             top = [[code, names.get(code, ""), counts[code]] for code in order]
-            told.append(
-                {
-                    "file": file,
-                    "column": tables[file].names[key],
-                    "lookup": lookup,
-                    "label": table.names[label],
-                    "top": top,
-                }
-            )
+            head = {"file": file, "column": tables[file].names[key], "lookup": lookup, "label": table.names[label]}
+            told.append(head | {"top": top})
     return told
 
 
-def joined(tables: dict[str, Table], lookup: str, at: int, file: str, key: int) -> Found:
-    """Return a table's groups by the columns that it gains from another one that explains a column of it."""
-    gained = [c for c in grouping(tables[lookup]) if c != at][:2]
-    where = {cell: row for row, cell in enumerate(tables[lookup].cells[at])}
-    rows = [where.get(cell) for cell in tables[file].cells[key]]
-    cells = [["" if row is None else tables[lookup].cells[c][row] for row in rows] for c in gained]
-    names = tables[file].names + [tables[lookup].names[c] for c in gained]
-    whole = Table(names, tables[file].cells + cells, tables[file].point)
-    found = groups(whole, list(range(len(names) - len(gained), len(names))), []) if gained else []
-    return {"file": file, "lookup": lookup, "key": tables[file].names[key], "groups": found}
+def joined(tables: dict[str, Table], lookup: str, at: int, file: str, key: int, asked: list[str]) -> Found:
+    """Return a table's groups by the columns that it gains from another one that explains a column of it, those asked
+    for first; and how much of it the other one does not know.
+    """
+    other, table = tables[lookup], tables[file]
+    wanted = [c for c, name in enumerate(other.names) if c != at and name in asked]
+    gained = wanted or [c for c in grouping(other) if c != at][:2]
+    where = {cell: row for row, cell in enumerate(other.cells[at])}
+    rows = [where.get(cell) for cell in table.cells[key]]
+    cells = [["" if row is None else other.cells[c][row] for row in rows] for c in gained]
+    names = table.names + [other.names[c] for c in gained]
+    whole = Table(names, table.cells + cells, table.point)
+    of = [c for c in table.of("int", "float") if table.names[c] in asked]
+    lost = [
+        [value for row, value in zip(rows, table.values(c), strict=True) if row is None and value is not None]
+        for c in of
+    ]
+    without = [[table.names[c], tidy(total(some))] for c, some in zip(of, lost, strict=True)]
+    found = groups(whole, list(range(len(table.names), len(names))), of) if gained else []
+    head = {"file": file, "lookup": lookup, "key": table.names[key], "asked": bool(wanted and of)}
+    return head | {"lost": rows.count(None), "without": without, "groups": found}

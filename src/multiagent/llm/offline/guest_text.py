@@ -10,6 +10,7 @@ from collections import Counter
 from multiagent.llm.offline.guest_table import read
 
 WORD = re.compile(r"[A-Za-z][A-Za-z'’-]+|[\u4e00-\u9fff]")
+NUMBER = r"\d+(?:[.,:]\d+)*"
 STOP = frozenset(
     re.split(
         r"\s+",
@@ -32,33 +33,42 @@ def words(text: str) -> list[str]:
 def sentences(text: str) -> list[str]:
     """Return the sentences of a text in order, without code and tables."""
     prose = re.sub(r"(?ms)^\s*(```|~~~).*?^\s*\1", "\n\n", text)
-    blocks = [re.sub(r"\s+", " ", one).strip() for one in re.split(r"\n\s*\n|\n(?=\s*(?:[-*•#|>]|\d+[.)]))", prose)]
+    ends = r"\n\s*\n|(?m:^#.*\n)|\n(?=\s*(?:[-*•#|>]|\d+[.)]))"
+    blocks = [re.sub(r"\s+", " ", one).strip() for one in re.split(ends, prose)]
     found = [
         one.strip()
         for block in blocks
         for one in re.split(r"(?<=[.!?])\s+(?=[\"'“(A-Z\u4e00-\u9fff])|(?<=[。！？；])", block)
     ]
-    return [
-        one
-        for one in found
-        if len(WORD.findall(one)) > 3 and sum(map(str.isalpha, one)) > 0.6 * len(one) and len(one) < 600
-    ]
+    return [one for one in found if len(one) < 600 and (prosaic(one) or re.search(r"\w.*\d", one))]
 
 
-def key_sentences(text: str, query: str, count: int = 5) -> list[str]:
-    """Return, in order, the sentences that say most about a query's rare words, then about the text's frequent ones."""
-    every = [(one, set(words(one))) for one in sentences(text)]
+def prosaic(text: str) -> bool:
+    """Tell whether this has some words, and more letters than other signs."""
+    return len(WORD.findall(text)) > 3 and sum(map(str.isalpha, text)) > 0.6 * len(text)
+
+
+def stems(text: str) -> set[str]:
+    """Return the beginnings of a text's words, and its numbers."""
+    return {one[:6] for one in words(text)} | set(re.findall(NUMBER, text))
+
+
+def key_sentences(text: str, query: str, count: int = 5) -> tuple[list[str], bool]:
+    """Return, in order, the sentences that say most about a query's rare words, then about the text's frequent ones;
+    and whether any has one of the query's words.
+    """
+    every = [(one, words(one), stems(one)) for one in sentences(text)]
     common = Counter(words(text))
-    asked = {one[:6] for one in words(query)}
-    spread = Counter(stem for _, own in every for stem in {one[:6] for one in own})
+    asked = stems(query)
+    spread = Counter(stem for *_, own in every for stem in own)
     scores = [
-        4 * sum(1 / spread[stem] for stem in {one[:6] for one in own} & asked)
-        + sum(common[one] for one in own) / (len(own) + 8) / max(common.values(), default=1)
+        4 * sum(1 / spread[stem] for stem in own & asked)
+        + sum(common[one] for one in set(plain)) / (len(plain) + 8) / max(common.values(), default=1)
         + 0.2 / (at + 1)
-        for at, (_, own) in enumerate(every)
+        for at, (_, plain, own) in enumerate(every)
     ]
     best = sorted(range(len(every)), key=lambda at: -scores[at])[:count]
-    return [every[at][0] for at in sorted(best)]
+    return [every[at][0] for at in sorted(best)], any(own & asked for *_, own in every)
 
 
 def survey(text: str, query: str) -> dict[str, object]:
@@ -67,15 +77,17 @@ def survey(text: str, query: str) -> dict[str, object]:
         r"(?m)^\s{0,3}#{1,6}\s+(\S.*)|^\s*(第[一二三四五六七八九十\d]+[章节条].*)",
         re.sub(r"(?ms)^```.*?^```", "", text),
     )
-    letters = WORD.findall(text)
+    key, found = key_sentences(text, query)
     quoted = re.findall(r"[\"“「']([^\"”」']{2,40})[\"”」']", query)
     return {
-        "lines": len(text.splitlines()), "characters": len(text), "words": sum(one < "\u3000" for one in letters),
-        "han": sum(one > "\u3000" for one in letters),
+        "lines": len(text.splitlines()), "characters": len(text),
+        "words": len(re.sub(r"[\u3000-\u9fff\uff00-\uffef]", " ", text).split()),
+        "han": len(re.findall(r"[\u4e00-\u9fff]", text)),
         "paragraphs": len(re.findall(r"\S[^\n]*(?:\n\s*\n|\s*\Z)", text)),
         "headings": [(one or other).strip() for one, other in heads[:12]],
         "keywords": [[word, count] for word, count in Counter(words(text)).most_common(8) if count > 1],
-        "sentences": key_sentences(text, query),
+        "sentences": key, "found": found,
+        "absent": [one for one in re.findall(NUMBER, query) if one not in text],
         "quoted": [[one, text.lower().count(one.lower())] for one in quoted],
     }  # fmt: skip
 

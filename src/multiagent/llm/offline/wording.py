@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Final
 
 from multiagent.llm.gate_estimate import estimate_text
-from multiagent.llm.offline.intents import Want
+from multiagent.llm.offline.intents import Want, general, words
 from multiagent.llm.offline.request import File, Finding
 
 Record = Mapping[str, object]
@@ -263,25 +263,32 @@ class Words:
                 told = {"file": file, "count": count, "few": self.names(few) if isinstance(few, list) else ""}
                 text += self.say("only" if count else "all shared", told)
             lines.append(text + self.say("stop"))
+        joined = [one for one in records(found.get("joined")) if one["groups"]]
         for one in records(found.get("named")):
             order = [(shown(code), f" ({name})" if name else "", count) for code, name, count in lists(one["top"])]
-            lines.append(
-                self.say("named", one, order=self.names(f"{code}{name} {count}" for code, name, count in order))
-            )
-        for one in (one for one in records(found.get("joined")) if one["groups"]):
-            lines += [
-                self.say("joined", one),
-                *("  " + line for line in self._groups(one["groups"], Want("groups"), "")),
-            ]
+            text = self.say("named", one, order=self.names(f"{code}{name} {count}" for code, name, count in order))
+            lines.append(text.replace("**", "") if any(other["asked"] for other in joined) else text)
+        for pair in joined:
+            rows = self._groups(pair["groups"], Want("groups"), "")
+            amounts = self.names(f"`{name}` {shown(value)}" for name, value in lists(pair["without"]))
+            rows += [self.say("unmatched", pair, amounts=amounts and f" ({amounts})")] if pair["lost"] else []
+            if pair["asked"]:
+                lines = [*(self.say("joined asked", pair) + line[2:] for line in rows[1:] or rows), *lines]
+            else:
+                lines += [self.say("joined", pair), *("  " + line for line in rows)]
         return "\n".join(lines) or self.say("strangers")
 
-    def text(self, name: str, found: Record) -> str:
+    def text(self, name: str, found: Record, query: str) -> str:
         """What a text holds."""
         lines = [self.say("text", found, name=name)]
         if isinstance(found["headings"], list) and found["headings"]:
             lines.append(self.say("headings", names=self.names(found["headings"])))
         if frequent := lists(found["keywords"]):
             lines.append(self.say("keywords", names=self.names(f"{word} ({count})" for word, count in frequent)))
+        if not found["found"] and not general(query) and not words()["size"].search(query):
+            lines.append(self.say("unsaid"))
+        elif isinstance(found["absent"], list) and found["absent"]:
+            lines.append(self.say("not in text", names=self.names(found["absent"])))
         lines += [self.say("occurs", word=word, count=count) for word, count in lists(found["quoted"])]
         if isinstance(found["sentences"], list) and found["sentences"]:
             lines += [self.say("sentences"), *(f"  > {one}" for one in found["sentences"])]
