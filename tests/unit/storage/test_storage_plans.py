@@ -8,7 +8,7 @@ import pytest
 
 from multiagent.storage.factory import DATABASE
 from multiagent.storage.sql.ops import LoseOpen
-from multiagent.storage.sql.sqlite import budgets, calls, reader, scribe, steps, tasks
+from multiagent.storage.sql.sqlite import approvals, budgets, calls, reader, scribe, steps, tasks
 from multiagent.storage.sql.sqlite.connect import open_writable
 from multiagent.storage.sql.sqlite.reader import Row, SqliteReader
 from multiagent.storage.sql.sqlite.scribe import Value
@@ -27,7 +27,7 @@ def statements() -> list[tuple[str, str]]:
     """Every constant statement of the handlers and of the reader."""
     return [
         (f"{module.__name__.rpartition('.')[2]}.{name}", text)
-        for module in (budgets, calls, scribe, steps, tasks, reader)
+        for module in (approvals, budgets, calls, scribe, steps, tasks, reader)
         for name, text in vars(module).items()
         if isinstance(text, str) and text.startswith(("SELECT", "UPDATE", "WITH"))
         and f"{module.__name__.rpartition('.')[2]}.{name}" not in FRAGMENTS
