@@ -1,7 +1,6 @@
 """What time travel costs: a fork's start, the state at a cut and a replay, over a run of so many steps.
 
-Run: ``python benchmarks/fork.py [STEPS]``. Prints clock and CPU milliseconds, the best of some rounds, each for the whole
-run and by 1,000 steps where that is the aim.
+Run: ``python benchmarks/fork.py [STEPS]``. Prints clock and CPU milliseconds, the best of some rounds.
 """
 
 import asyncio

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from multiagent.core.outcome import Outcome
+from multiagent.engines.recording import Recording
 from multiagent.testing.bench import TENANT, Bench, open_bench
 from multiagent.testing.replayed import Register, Tally, replay_elsewhere
-from multiagent.testing.replayer import Recording
 from multiagent.testing.workflows import CHAIN, CHANCE, FAN, WORKFLOWS
 from tests.replay.drifting import BY_SET
 

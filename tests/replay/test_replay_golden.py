@@ -5,7 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from multiagent.testing.replayer import Recording, replay_one
+from multiagent.engines.recording import read
+from multiagent.testing.replayer import replay_one
 from tests.replay.golden import FOLDER, RUNS
 
 GOLDEN = sorted(FOLDER.glob("*.json"))
@@ -18,7 +19,7 @@ def test_there_is_a_golden_history_of_each_kind_of_run() -> None:
 @pytest.mark.requirement("S.reliability.replay", "C8.golden")
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_a_golden_history_replays(path: Path) -> None:
-    recording = msgspec.json.decode(path.read_bytes(), type=Recording)
+    recording = read(path.read_bytes())
     assert recording.journal[-1].kind == "end"
     assert replay_one(recording) == ""
 
@@ -26,7 +27,7 @@ def test_a_golden_history_replays(path: Path) -> None:
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_its_tampered_twin_does_not(path: Path) -> None:
     """The digest before the last outcome is another one."""
-    recording = msgspec.json.decode(path.read_bytes(), type=Recording)
+    recording = read(path.read_bytes())
     last = msgspec.structs.replace(recording.journal[-1], digest="0123456789abcdef")
     twin = msgspec.structs.replace(recording, journal=(*recording.journal[:-1], last))
     assert "NON_DETERMINISM" in replay_one(twin)

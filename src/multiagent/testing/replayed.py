@@ -19,20 +19,19 @@ import msgspec
 import pytest
 
 from multiagent.core.errors import StorageError
-from multiagent.core.outcome import Failure, Outcome
+from multiagent.core.outcome import Outcome
 from multiagent.core.travel import Changes, Moment, Point
-from multiagent.engines.attempt import stored_value
 from multiagent.engines.base import RecoveringEngine, RunResult, Step, Workflow
 from multiagent.engines.embedded.lock import LOCK
 from multiagent.engines.factory import EngineParts, open_engine
-from multiagent.engines.past import start_of
+from multiagent.engines.recording import record, write
 from multiagent.orchestrator.workflows import TASK
 from multiagent.storage.factory import DATABASE, open_storage
 from multiagent.storage.objects.base import Objects
 from multiagent.storage.sql.base import Reader
 from multiagent.testing.clock import ManualClock
 from multiagent.testing.ids import CountedIds
-from multiagent.testing.replayer import Recording, Verdict
+from multiagent.testing.replayer import Verdict
 
 SECONDS: Final = 300
 LOCAL: Final = "local"
@@ -94,20 +93,9 @@ class Register:
         row = await reader.task(tenant, task)
         if row is None or (home, task) in self._excluded:
             return
-        values: dict[str, bytes] = {}
-        failures: dict[str, Failure] = {}
-        for key, found in (await reader.results(tenant, task)).items():
-            value = await stored_value(objects, tenant, found)
-            if isinstance(value, Failure):
-                failures[key] = value
-            else:
-                values[key] = value
-        recording = Recording(
-            module_of(workflow), workflow.name, start_of(row),
-            await reader.journal(tenant, task), values, failures,
-        )  # fmt: skip
+        recording = await record(reader, objects, tenant, task, workflow, messages=False)
         number = list(self._started).index((home, task))
-        (self._folder / f"{number:06}.json").write_bytes(msgspec.json.encode(recording))
+        (self._folder / f"{number:06}.json").write_bytes(write(recording))
 
     def replay(self) -> Tally:
         """Replay what was recorded, in another process."""
@@ -117,11 +105,6 @@ class Register:
         verdict = replay_elsewhere(self._folder) if self._started else Verdict(0, ())
         names = [f"{task}: {reason}" for (_, task), reason in self._excluded.items()]
         return Tally(len(self._started), verdict.replayed, names, list(verdict.drifted))
-
-
-def module_of(workflow: Workflow[Any, Any]) -> str:
-    """Return the module that a workflow's function stands in."""
-    return str(getattr(workflow.run, "__module__", ""))
 
 
 def replay_elsewhere(folder: Path, *, path: Sequence[str] = ()) -> Verdict:

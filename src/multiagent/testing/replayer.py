@@ -12,20 +12,8 @@ from typing import Any
 import msgspec
 
 from multiagent.core.errors import PlatformError
-from multiagent.core.outcome import Failure, Outcome
 from multiagent.engines.base import Workflow
-from multiagent.engines.replay import Start, replay
-
-
-class Recording(msgspec.Struct, frozen=True):
-    """Everything that replays one run; ``values`` and ``failures`` are its results by step key."""
-
-    module: str
-    workflow: str
-    start: Start
-    journal: tuple[Outcome, ...]
-    values: dict[str, bytes]
-    failures: dict[str, Failure]
+from multiagent.engines.recording import Recording, check
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -47,11 +35,8 @@ def find(module: str, name: str) -> Workflow[Any, Any]:
 
 def replay_one(recording: Recording) -> str:
     """Replay one; return why it drifted, or the empty text."""
-    results: dict[str, bytes | Failure] = {**recording.values, **recording.failures}
     try:
-        workflow = find(recording.module, recording.workflow)
-        again = replay(workflow, recording.start, recording.journal, results)
-        again.kernel.drop()
+        check(recording, find(recording.module, recording.workflow))
     except (PlatformError, LookupError) as error:
         return f"{recording.workflow} {recording.start.task}: {getattr(error, 'code', 'LOOKUP')}: {error}"
     return ""

@@ -31,8 +31,8 @@ _FED: Final = """SELECT count(DISTINCT key) FROM journal
  WHERE tenant_id = :tenant AND task = :parent AND n <= :cut AND kind IN ('result', 'failed')"""
 _EVENTS: Final = """INSERT INTO events
  (tenant_id, task, seq, v, id, key, kind, time, principal, on_behalf_of, cause, trace_id, "commitment")
- SELECT tenant_id, :id, seq, v, :ids || printf('%010X', seq), key, kind, time, principal, on_behalf_of, cause, trace_id, "commitment"
- FROM events WHERE tenant_id = :tenant AND task = :parent AND seq <= :seq"""
+ SELECT tenant_id, :id, seq, v, :ids || printf('%010X', seq), key, kind, time, principal, on_behalf_of, cause,
+ trace_id, "commitment" FROM events WHERE tenant_id = :tenant AND task = :parent AND seq <= :seq"""
 _PAYLOADS: Final = """INSERT INTO event_payloads (tenant_id, task, key, v, seq, salt, payload)
  SELECT tenant_id, :id, key, v, seq, salt, payload FROM event_payloads
  WHERE tenant_id = :tenant AND task = :parent AND seq <= :seq"""
