@@ -73,7 +73,9 @@ def test_a_task_is_cancelled_from_another_terminal(house: House) -> None:
 
 
 def test_a_run_in_an_owned_home_is_handed_over_and_followed(house: House) -> None:
-    """The owner does both tasks; each terminal prints its own answer."""
+    """The owner does both tasks, each terminal prints its own answer, and who leaves first lets the other's steps end:
+    no call is made twice.
+    """
     house.extra["MULTIAGENT_OFFLINE__LATENCY_S"] = "2"
     first = house.start("run", "What is 2 + 2?", "--json")
     begun(house)
@@ -82,6 +84,9 @@ def test_a_run_in_an_owned_home_is_handed_over_and_followed(house: House) -> Non
     assert "6" in str(second.record["text"])
     assert f"process {first.pid}" in second.err
     assert "4" in str(house.finish(first).record["text"])
+    for task in house.tasks():
+        begun_steps = [payload["step"] for _, kind, payload in house.events(task) if kind == "step.started"]
+        assert sorted(begun_steps) == sorted(set(begun_steps))
 
 
 def test_a_follower_takes_over_from_a_dead_owner(house: House) -> None:

@@ -148,30 +148,41 @@ class Stay:
         self._handed = handed
         self._show = shown
         self._after = 0
+        self._platform: Platform | None = None
         self._live = LiveView(task, quiet=manner.quiet)
 
     async def to_its_end(self) -> int:
         """Watch, and take over as often as nobody owns the home. Of several that try, one wins; the others watch on."""
-        with self._live:
-            return await self._shown(self._anyhow())
+        async with AsyncExitStack() as stack:
+            with self._live:
+                code = await self._shown(self._anyhow(stack))
+            await self._leave()
+            return code
 
     async def in_platform(self, platform: Platform) -> int:
         """Follow in the process that owns the home."""
         with self._live:
-            return await self._shown(self._own(platform))
+            code = await self._shown(self._own(platform))
+        await self._leave()
+        return code
 
-    async def _anyhow(self) -> Record:
+    async def _anyhow(self, stack: AsyncExitStack) -> Record:
         while True:
             if await self._watched():
                 return await look(self._home, self._task)
-            async with AsyncExitStack() as stack:
-                platform = await _entered(stack, self._places, self._settings)
-                if platform is not None:
-                    _greet(platform, self._manner)
-                    return await self._own(platform)
+            platform = await _entered(stack, self._places, self._settings)
+            if platform is not None:
+                _greet(platform, self._manner)
+                return await self._own(platform)
             await asyncio.sleep(WATCH_S)
 
+    async def _leave(self) -> None:
+        """Let what runs of other tasks end, for a bounded time: a step that is stopped is done, and paid, again."""
+        if self._platform is not None and await self._platform.busy():
+            await self._platform.drain(self._settings.owner.drain_s)
+
     async def _own(self, platform: Platform) -> Record:
+        self._platform = platform
         if self._handed:
             self._task, self._handed = await taken(self._home, self._task) or self._task, False
         async for event in platform.follow(self._task, self._after):

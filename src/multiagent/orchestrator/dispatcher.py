@@ -15,6 +15,7 @@ from multiagent.core.outcome import failure
 from multiagent.engines.base import Engine
 from multiagent.orchestrator.approvals import Decision
 from multiagent.orchestrator.forking import fork
+from multiagent.orchestrator.keeping import KINDS, keep
 from multiagent.storage.sql.base import CommandRow, Reader, Writer
 from multiagent.storage.sql.ops import AppendEvent, DeliverCommand, Op, UpdateTask
 
@@ -115,9 +116,9 @@ class Dispatcher:
                 raise NotFound(f"there is no task {task}")
             await self._engine.start(tenant, task, row.workflow, row.input)
         elif command.kind == "cancel":
-            await self._engine.cancel(tenant, task, command.payload.decode())
+            await self._engine.cancel(tenant, task, command.payload.decode("utf-8", "replace"))
         elif command.kind == "pause":
-            await self._engine.pause(tenant, task, command.payload.decode(), command.id)
+            await self._engine.pause(tenant, task, command.payload.decode("utf-8", "replace"), command.id)
         elif command.kind == "resume":
             await self._engine.resume(tenant, task, command.id)
         elif command.kind == "decide":
@@ -126,6 +127,8 @@ class Dispatcher:
             await self._engine.signal(tenant, task, f"approval/{decision.approval}", word, command.id)
         elif command.kind == "fork":
             await fork(self._engine, command)
+        elif command.kind in KINDS:
+            await keep(self._writer, command, self._clock.now())
         elif command.kind == "release":
             await self._engine.release(tenant, task)
         else:

@@ -64,18 +64,18 @@ class Intake:
         self._kinds: dict[str, Take] = {"submit": self._submit, "decide": approvals.take}
 
     async def run(self) -> None:
-        """Take until cancelled; what fails for a time is tried again at the next look."""
-        left = True
+        """Take until cancelled; what fails is tried again at the next look: tasks go on, and it may be mended."""
+        left, said = True, ""
         while True:
             try:
                 if left or self._inbox.changed():
                     left = True
                     await self.take()
-                    left = False
+                    left, said = False, ""
             except PlatformError as error:
-                if not error.retryable:
-                    raise
-                _log.warning("commands in the inbox are taken later: %s", error)
+                if said != error.message:
+                    _log.log(logging.WARNING if error.retryable else logging.ERROR, "the inbox is not taken: %s", error)
+                said = error.message
             await self._clock.sleep(POLL_S)
 
     async def take(self) -> int:

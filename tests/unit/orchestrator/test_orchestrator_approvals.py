@@ -208,6 +208,23 @@ async def test_a_task_that_waits_for_days_goes_on_after_a_restart(tmp_path: Path
         assert (await again.row()).state == "consumed"
 
 
+async def test_while_one_agent_waits_the_others_go_on(tmp_path: Path, register: Register) -> None:
+    """The waiting one shows as such; the other is finished before anybody decides."""
+    async with open_house(tmp_path, register) as house:
+        house.stage.decisions.append(NEED)
+        task = await house.begin()
+        asked = msgspec.json.decode((await house.until(task, EventKind.APPROVAL_REQUESTED)).payload, type=ApprovalAsked)
+        await house.until(task, EventKind.AGENT_COMPLETED)
+        (pending,) = await house.stage.storage.reader.approvals("local", task=task)
+        assert pending.id == asked.approval
+        states = [msgspec.json.decode(e.payload) for e in await house.events(task) if e.header.kind == "agent.state"]
+        assert (asked.agent, "waiting_approval") in [(one["agent"], one["state"]) for one in states]
+        house.stage.decisions.append(NEED)
+        desk = Desk(house, task, asked)
+        await desk.decide(Word(approved=True))
+        assert await desk.end() == "completed"
+
+
 @pytest.mark.parametrize(("word", "status"), [(Word(approved=True), "completed"), (Word(approved=False), "failed")])
 async def test_a_plan_waits_for_its_approval(tmp_path: Path, register: Register, word: Word, status: str) -> None:
     async with open_house(tmp_path, register) as house:
