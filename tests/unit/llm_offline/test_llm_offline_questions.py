@@ -36,6 +36,9 @@ def answer(folder: Path, text: str, query: str, name: str = "t.csv") -> str:
         ("total units since 2024-01-03", ["`date` >= 2024-01-03 (2 of 4)", "total 70,"]),
         ("2024年1月2日的 units 总和", ["`date` = 2024-1-2", "总和 20，"]),
         ("what share of units does north have?", ["Share of `units` where `region` = north: 40%** (40 of 100)"]),
+        ("how many rows have units below 25?", ["`units` < 25 (2 of 4)", "Rows that meet this: **2**"]),
+        ("total units where region is west", ["(0 of 4)", "Not answered: no row meets this."]),
+        ("how many units does ink have in total?", ["`product` = ink", "total 50,"]),
         ("what percentage of rows are pen?", ["Share of rows where `product` = pen: 50%** (2 of 4)"]),
     ],
 )
@@ -50,13 +53,12 @@ def test_conditions_are_applied_and_told(tmp_path: Path, query: str, facts: list
         ("total units in Atlantis", "Atlantis"),
         ("total units in February and March 2023 for widgets", "widgets"),
         ("上海的 units 总和", "上海"),
-        ("total units where region is west", "0 of 4"),
     ],
 )
 def test_a_condition_that_cannot_be_applied_is_told(tmp_path: Path, query: str, word: str) -> None:
     text = answer(tmp_path, SALES, query)
     assert word in text
-    assert "Not applied" in text or "未应用" in text or "0 of 4" in text
+    assert "Not applied" in text or "未应用" in text
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,8 @@ def _call(want: Want, source: Source) -> str:
         "share": f"share({table}, t, {columns})",
         "several": f"several({table}, {columns})",
     }
-    call = calls.get(want.op, f"profile({table}, {columns if want.op in {'sums', 'distinct'} else '[]'})")
+    summed = _places(tuple(one for one in want.columns if one not in want.by) or want.columns)
+    call = calls.get(want.op, f"profile({table}, {summed if want.op in {'sums', 'distinct'} else '[]'})")
     return call if part == "t" else f"told({part}, lambda p: {call})"
 
 

@@ -170,35 +170,50 @@ def wants(query: str, columns: dict[str, str]) -> list[Want]:
         used = list(dict.fromkeys(own if whole else named))
         by = [named[int(at)] for at in words()["by"].findall(clause) if len(used) > 1]
         by += [one for one in used if columns[one] in TEXTS]
-        unknown, conditional = strangers(clause)
+        unknown, conditional = strangers(clause, " ".join(columns).lower())
         vague = not used and not ops_clear(ops, clause)
         absent = _absent(clause, [one for one in used if columns[one] not in TEXTS])
         if vague and unknown and not general(query):
             absent = absent or ", ".join(unknown)
-        meant = list(USUAL) if vague else _meant(ops or list(USUAL), used, clause, columns)
+        meant = (
+            list(USUAL)
+            if vague
+            else _meant(ops or list(USUAL), clause, [columns[one] for one in used], grouped=bool(by))
+        )
+        if used and set(ops) <= {"distinct"} and (conditions or dates or unknown):
+            meant = [*USUAL[:1]] if words()["many"].search(clause) else ["sums"]
         how = (tuple(used), tuple(dict.fromkeys(by)), (*conditions, *dates), *_extent(clause))
         meant += ["groups"] if "share" in meant and by and "groups" not in meant else []
         said = words()["blank"].sub("·", re.sub(r"⟦\d+⟧", "◇", clause))[:300] if unknown else ""
-        found += [Want(op, *how, said, conditional, absent, bool(ops)) for op in (USUAL[:1] if absent else meant)]
+        found += [
+            Want(op, *how, said, conditional, absent, bool(ops) or not vague) for op in (USUAL[:1] if absent else meant)
+        ]
     if conditions and not found:
         found.append(Want("profile", filters=tuple(conditions)))
     return list(dict.fromkeys(found))
 
 
-def strangers(clause: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return a clause's words and numbers that are no columns and ask for nothing, and those that state a condition."""
+def strangers(clause: str, names: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return a clause's words and numbers that are no columns and ask for nothing, and those that state a condition,
+    being no part of a column's name.
+    """
     text = words()["count"].sub(" ", re.sub(r"⟦\d+⟧", " ", clause))
     unknown: dict[str, bool] = {}
     for hit in re.finditer(r"[A-Za-z][\w'’-]*|\d[\d.,:/-]*\d|\d", text):
         word = hit[0]
-        known = word[0].isalpha() and (
-            words()["known"].fullmatch(word) or any(words()[op].match(word) for op in get_args(Op))
+        letter = len(word) == 1 and word.isupper() and bool(text[: hit.start()].strip())
+        known = (
+            word[0].isalpha()
+            and not letter
+            and (words()["known"].fullmatch(word) or any(words()[op].match(word) for op in get_args(Op)))
         )
         if not known:
             unknown[word] = word[0].isdigit() or bool(words()["marker"].search(text[: hit.start()]))
     han = re.sub("|".join(words()[op].pattern for op in get_args(Op)), " ", text, flags=re.IGNORECASE)
     unknown |= dict.fromkeys(re.findall(r"[\u4e00-\u9fff]{2,}", words()["known han"].sub(" ", han)), True)
-    return tuple(unknown), tuple(word for word, condition in unknown.items() if condition)
+    return tuple(unknown), tuple(
+        one for one, told in unknown.items() if told and one.lower().removesuffix("s") not in names
+    )
 
 
 def where(want: Want, cited: list[list[object]]) -> Want:
@@ -252,18 +267,18 @@ def ops_clear(ops: list[Op], clause: str) -> bool:
     )
 
 
-def _meant(ops: list[Op], used: list[str], clause: str, columns: dict[str, str]) -> list[Op]:
+def _meant(ops: list[Op], clause: str, kinds: list[str], *, grouped: bool) -> list[Op]:
     """Return the operations left after the clear ones push out those that only share their words."""
     clear = [op for op in ops if op in CLEAR]
-    texts = any(columns[one] in TEXTS for one in used)
-    numbers = sum(columns[one] in {"int", "float"} for one in used)
+    texts = grouped or bool(TEXTS.intersection(kinds))
+    numbers = sum(one in {"int", "float"} for one in kinds)
     if clear and set(ops) != set(USUAL):
         both: list[Op] = ["correlate"] if "trend" in clear and "correlate" not in clear and numbers > 1 else []
         return clear + both + (["groups"] if texts and "groups" in ops else [])
     if texts and numbers and {"sums", "top"} & set(ops) and "groups" not in ops:
         ops = ["groups", *ops]
-    if "groups" in ops and (texts or not used):
-        idle = {"sums", "distinct"} if numbers or not used else {"sums"}
+    if "groups" in ops and (texts or not kinds):
+        idle = {"sums", "distinct"} if numbers or not kinds else {"sums"}
         return [op for op in ops if op not in idle and (op != "top" or words()["rows"].search(clause))]
     return ops
 

@@ -13,6 +13,9 @@ from multiagent.llm.offline.intents import Want, general, words
 from multiagent.llm.offline.request import File, Finding
 
 Record = Mapping[str, object]
+SINGLE: Final = re.compile(
+    r"(?<![\w.,-])(1 (?:distinct |missing |Chinese )?(?:group|value|row|line|paragraph|word|cell|character))s\b"
+)
 ENDS: Final = r"(?!\s+(?:in|for|of|from|with|without|where|have|has|that|which|whose|not)\b)"
 DETAILS: Final = tuple(
     re.compile(pattern, re.MULTILINE)
@@ -62,7 +65,7 @@ class Words:
     def say(self, phrase: str, values: Record | None = None, **more: object) -> str:
         """Return a phrase with its values."""
         every = {key: shown(value) for key, value in {**(values or {}), **more}.items()}
-        return phrases()[phrase][self._language].format_map(every)
+        return SINGLE.sub(r"\1", phrases()[phrase][self._language].format_map(every))
 
     def names(self, parts: Iterable[object]) -> str:
         """Join names."""
@@ -89,15 +92,15 @@ class Words:
             if want.absent and isinstance(found, dict):
                 columns = self.names(f"`{one['name']}`" for one in records(found.get("columns"))[:20])
                 lines = [self.say("absent", name=name, what=want.absent, columns=columns)]
-            elif part["size"] or not where:
-                lines += self._told(want, part["found"], query)
+            else:
+                lines += self._told(want, part["found"], query) if part["size"] or not where else [self.say("no row")]
             where = "" if want.op == "share" else where
             blocks[where] = [*blocks.get(where, []), *lines]
         whole = all(one.op != "several" for one, _ in results) and len(blocks) == 1
         lines = self._counted(name, rows, results, query) if whole else []
-        lines.append(self.say("table" if rows != 1 else "table of one", name=name, rows=rows))
+        lines.append(self.say("table", name=name, rows=rows))
         for where, told in blocks.items():
-            lines += dict.fromkeys([where, *told] if where else told)
+            lines += dict.fromkeys([where, *told] if where and told else told)
         return lines if len(lines) > 1 else [*lines, self.say("nothing more")]
 
     def condition(self, want: Want) -> str:
@@ -137,6 +140,8 @@ class Words:
         return lines
 
     def _profile(self, found: Record, want: Want, query: str) -> list[str]:
+        if want.filters and want.asked:
+            return [self.say("rows met", found)]
         columns = records(found["columns"])
         lines = [self.say("rows", found)]
         for one in columns:
