@@ -11,11 +11,11 @@ from multiagent.testing.ids import CountedIds
 from multiagent.testing.suites.sql import EventSuite, Sql, TaskSuite
 from multiagent.testing.suites.sql_budgets import BudgetSuite
 from multiagent.testing.suites.sql_control import ControlSuite
-from multiagent.testing.suites.sql_keeping import SessionSuite
+from multiagent.testing.suites.sql_keeping import RetentionSuite, SessionSuite
 from multiagent.testing.suites.sql_steps import CallSuite, StepSuite
 
 
-class TestSqlite(TaskSuite, EventSuite, StepSuite, CallSuite, ControlSuite, BudgetSuite, SessionSuite):
+class TestSqlite(TaskSuite, EventSuite, StepSuite, CallSuite, ControlSuite, BudgetSuite, SessionSuite, RetentionSuite):
     @pytest.fixture
     async def sql(self, tmp_path: Path) -> AsyncIterator[Sql]:
         async with open_storage(tmp_path, clock=ManualClock(), ids=CountedIds(), synchronous="NORMAL") as storage:

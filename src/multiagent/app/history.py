@@ -73,6 +73,8 @@ async def history(reader: Reader, objects: Objects, task: str) -> History:
     row = await reader.task(TENANT, task)
     if row is None:
         raise NotFound(f"there is no task {task!r} here; `multiagent tasks list` shows those there are")
+    if not row.input:
+        raise NotFound(f"the history of task {task} was pruned; its bill and its events' headers are kept")
     stored = await reader.results(TENANT, task)
     results = {key: await stored_value(objects, TENANT, found) for key, found in stored.items()}
     inherited = frozenset(key for key, found in stored.items() if found.inherited)

@@ -2,7 +2,7 @@
 
 import typer
 
-from multiagent.cli import approvals, diff, doctor, fork, output, plan, replay, run, sandbox, tasks
+from multiagent.cli import approvals, diff, doctor, fork, keeping, output, plan, replay, run, sandbox, tasks
 
 app = typer.Typer(
     name="multiagent",
@@ -16,6 +16,8 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.add_typer(tasks.app, name="tasks")
+keeping.register(tasks.app)
+app.add_typer(keeping.sessions_app, name="sessions")
 app.command("replay")(replay.replay)
 app.command("fork")(fork.fork)
 app.command("diff")(diff.diff)

@@ -230,7 +230,7 @@ async def _sweep_home(register: Register, home: Path) -> None:
     try:
         async with open_storage(home, clock=ManualClock(), ids=CountedIds(), synchronous="NORMAL") as storage:
             for row in await storage.reader.tasks(LOCAL, limit=10_000):
-                if row.status != "queued" and not register.knows(str(home), row.id):
+                if row.status != "queued" and row.input and not register.knows(str(home), row.id):
                     await register.record(str(home), row.id, storage.reader, storage.objects, TASK, LOCAL)
     except StorageError as error:
         register.exclude(str(home), home.name, f"unreadable home, {error.code}")

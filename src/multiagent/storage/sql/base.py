@@ -145,6 +145,14 @@ class SessionRow(msgspec.Struct, frozen=True):
     expires: int | None
 
 
+class TaskWeight(msgspec.Struct, frozen=True):
+    """How much a finished task holds that retention may take away: bytes of payloads, journal, results and answers."""
+
+    id: str
+    updated: int
+    bytes: int
+
+
 class LogRow(msgspec.Struct, frozen=True):
     """An event's place in the order of all tasks' events. Positions rise; they may skip those of other tenants."""
 
@@ -231,6 +239,10 @@ class Reader(Protocol):
 
     async def memory(self, tenant: str, session: str) -> bytes:
         """Return what a session remembers, as JSON; nothing where there is no such session."""
+        ...
+
+    async def weights(self, tenant: str) -> tuple[TaskWeight, ...]:
+        """Return how much each finished task holds, oldest first; pruned ones hold nothing and are left out."""
         ...
 
     async def log(self, tenant: str, after: int = 0, limit: int = 1000) -> tuple[LogRow, ...]:

@@ -41,6 +41,8 @@ _HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], object]]] = {
     kept.RememberTurn: keeping.remember_turn,
     kept.ReplaceMemory: keeping.replace_memory,
     kept.ForgetSession: keeping.forget_session,
+    kept.PruneTask: keeping.prune_task,
+    kept.SweepMessages: keeping.sweep_messages,
 }
 
 

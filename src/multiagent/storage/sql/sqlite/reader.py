@@ -31,8 +31,10 @@ from multiagent.storage.sql.base import (
     LogRow,
     SessionRow,
     TaskRow,
+    TaskWeight,
 )
 from multiagent.storage.sql.ops import StoredResult
+from multiagent.storage.sql.sqlite import keeping
 from multiagent.storage.sql.sqlite.budgets import scope_state
 from multiagent.storage.sql.sqlite.connect import open_readonly
 from multiagent.storage.sql.sqlite.faults import storage_error, told
@@ -222,6 +224,11 @@ class SqliteReader:
         """See ``Reader.memory``."""
         rows = self._few("SELECT context FROM sessions WHERE tenant_id = ? AND id = ?", (tenant, session))
         return text(rows[0][0]).encode() if rows else b""
+
+    async def weights(self, tenant: str) -> tuple[TaskWeight, ...]:
+        """See ``Reader.weights``."""
+        rows = await self._rows(keeping.WEIGHTS, (tenant,))
+        return tuple(TaskWeight(text(row[0]), whole(row[1]), whole(row[2])) for row in rows)
 
     async def log(self, tenant: str, after: int = 0, limit: int = 1000) -> tuple[LogRow, ...]:
         """See ``Reader.log``."""
