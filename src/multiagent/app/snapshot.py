@@ -27,7 +27,7 @@ def task_settings(settings: Settings, ask: Ask, policy_version: str) -> TaskSett
             _dollars(budget.task_usd).pico if ask.pico is None else ask.pico,
         ),
         request_limit=_dollars(budget.request_usd),
-        fail_fast=task.fail_fast,
+        failed_agent=task.failed_agent,
         policy_version=policy_version,
         cache=settings.cache.enabled,
         plan_only=ask.plan_only,

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from multiagent.core.money import usd
+from multiagent.core.settings import FailedAgent
 from multiagent.core.tier import Tier
 
 
@@ -32,7 +33,7 @@ class TaskLimits(_Section, frozen=True, kw_only=True):
     temperature: float = 0.0
     tier: Tier | None = None
     model: str = ""
-    fail_fast: bool = False
+    failed_agent: FailedAgent = "continue"
 
 
 class BudgetSettings(_Section, frozen=True, kw_only=True):

@@ -29,21 +29,19 @@ class Scheduler:
         start: Start,
         skip: Skip,
         width: Callable[[], int],
-        policy: FailedDependency = "continue",
     ) -> None:
         self._ctx = ctx
         self._plan = plan
         self._start = start
         self._skip = skip
         self._width = width
-        self._policy = policy
         self._running: list[tuple[str, Handle[AgentResult]]] = []
         self._results: dict[str, AgentResult] = {}
 
     async def run(self) -> Mapping[str, AgentResult]:
         """Return every task's result, in plan order.
 
-        Where ``ctx.settings.fail_fast`` is set, the first failed task cancels the others and raises StepFailed with
+        Where the settings say ``fail_fast``, the first failed task cancels the others and raises StepFailed with
         its code.
         """
         nodes = self._plan.tasks
@@ -65,7 +63,8 @@ class Scheduler:
 
     def _try(self, node: Node, group: Group) -> bool:
         statuses = {name: result.status for name, result in self._results.items()}
-        state = readiness(node, statuses, self._policy)
+        policy: FailedDependency = "skip" if self._ctx.settings.failed_agent == "skip" else "continue"
+        state = readiness(node, statuses, policy)
         width = self._width()
         if state == "skip":
             self._results[node.id] = self._skip(node, "what it depends on brought no result")
@@ -87,7 +86,8 @@ class Scheduler:
         name, _ = self._running.pop(position)
         result = first.result()
         self._results[name] = result
-        if result.status == "failed" and self._ctx.settings.fail_fast:
+        settings = self._ctx.settings
+        if result.status == "failed" and (settings.fail_fast or settings.failed_agent == "fail_fast"):
             raise StepFailed(
                 result.code, f"agent task {name} failed, and this task stops at the first failure: {result.message}"
             )

@@ -49,6 +49,7 @@ from multiagent.orchestrator.calls import (
 from multiagent.orchestrator.scheduler import Scheduler
 from multiagent.orchestrator.strategies.choose import choose
 from multiagent.orchestrator.strategies.hired import Hired
+from multiagent.orchestrator.strategies.persistent import Persistent
 from multiagent.orchestrator.strategies.team import Worker
 from multiagent.orchestrator.strategies.workers import worker
 
@@ -182,7 +183,7 @@ class TaskRun:
             settings.max_turns,
             settings.max_repeats,
         )
-        agent = self._worker(node, brief, purse)
+        agent = Persistent(self._ctx, brief, lambda again: self._worker(node, again, purse))
         try:
             result = self._agents[node.id] = await agent.run()
         except Cancelled:

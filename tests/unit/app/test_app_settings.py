@@ -24,15 +24,8 @@ from multiagent.app.snapshot import scope_limits, task_settings
 from multiagent.app.system import SystemIds
 from multiagent.config.settings import Places, Settings
 from multiagent.config.sources import PREFIX, load
+from multiagent.core import errors
 from multiagent.core.budget import Limit
-from multiagent.core.errors import (
-    AttachmentRejected,
-    BudgetExceeded,
-    ConfigInvalid,
-    PlanInvalid,
-    PolicyBroken,
-    VendorUnavailable,
-)
 from multiagent.core.events import EventKind
 from multiagent.core.money import PICO
 from multiagent.core.outcome import Failure
@@ -121,7 +114,7 @@ def test_how_many_agent_tasks_a_plan_may_have() -> None:
     assert isinstance(given, DecomposeInput)
     two = json.dumps({"reason": "", "tasks": [{"id": one, "title": one, "instruction": one} for one in ("a", "b")]})
     read_plan(two, Known((), (), Settings().task.max_nodes))
-    with pytest.raises(PlanInvalid):
+    with pytest.raises(errors.PlanInvalid):
         read_plan(two, Known((), (), given.max_nodes))
 
 
@@ -154,20 +147,17 @@ def test_how_warm_a_model_is_asked() -> None:
 
 
 @key("task.tier")
-def test_which_tier_is_asked() -> None:
-    assert (first_terms(drive()).tier, first_terms(drive(task__tier="large")).tier) == ("small", "large")
-
-
 @key("task.model")
-def test_which_model_is_asked() -> None:
+def test_which_tier_and_which_model_are_asked() -> None:
+    assert (first_terms(drive()).tier, first_terms(drive(task__tier="large")).tier) == ("small", "large")
     assert first_terms(drive(task__model="acme-1")).model == "acme-1"
 
 
-@key("task.fail_fast")
+@key("task.failed_agent")
 def test_whether_one_failed_agent_ends_the_task() -> None:
     broken = script(a__t1__think__1=Failure("VENDOR_REJECTED", "no"))
     assert drive(broken).result.partial
-    assert drive(broken, task__fail_fast="true").failure.code == "VENDOR_REJECTED"
+    assert drive(broken, task__failed_agent="fail_fast").failure.code == "VENDOR_REJECTED"
 
 
 # Budgets: every limit in the scopes of a call.
@@ -247,7 +237,7 @@ async def test_how_long_an_answer_is_served_again(tmp_path: Path) -> None:
 
 @key("offline.failure_rate")
 async def test_how_often_the_stand_in_fails(tmp_path: Path) -> None:
-    with pytest.raises(VendorUnavailable, match="failure_rate"):
+    with pytest.raises(errors.VendorUnavailable, match="failure_rate"):
         await answer(tmp_path, {}, offline__failure_rate=1.0)
 
 
@@ -277,7 +267,7 @@ def test_which_models_there_are(tmp_path: Path) -> None:
 async def test_how_much_each_model_may_cost_a_day(tmp_path: Path) -> None:
     """Refused before anything is sent."""
     environment = {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "OPENAI_API_KEY": "k"}
-    with pytest.raises(BudgetExceeded, match="the budget of model openai/"):
+    with pytest.raises(errors.BudgetExceeded, match="the budget of model openai/"):
         await answer(tmp_path, environment, budget__model_day_usd="0.000001")
 
 
@@ -346,23 +336,20 @@ async def test_how_large_and_how_many_attachments_may_be(tmp_path: Path, sandbox
     limits = {"attachments__max_mib": 1, "attachments__max_count": 1}
     async with opened(tmp_path / "home", sandbox_cache, **limits) as platform:
         for files in ((large,), (small, large)):
-            with pytest.raises(AttachmentRejected):
+            with pytest.raises(errors.AttachmentRejected):
                 await platform.submit(Ask("what?", files))
         await platform.submit(Ask("what?", (small,)))
 
 
 @key("policy_dir")
-async def test_whose_policy_holds(tmp_path: Path, sandbox_cache: Path) -> None:
+@key("load")
+async def test_whose_policy_holds_and_which_modules_are_loaded(tmp_path: Path, sandbox_cache: Path) -> None:
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "broken.rego").write_text("package nothing\nallow if {", "utf-8")
-    with pytest.raises(PolicyBroken):
+    with pytest.raises(errors.PolicyBroken):
         async with opened(tmp_path / "home", sandbox_cache, policy_dir=tmp_path / "policies"):
             pass
-
-
-@key("load")
-async def test_which_modules_bring_tools_and_agents(tmp_path: Path, sandbox_cache: Path) -> None:
-    with pytest.raises(ConfigInvalid, match="nowhere_at_all"):
+    with pytest.raises(errors.ConfigInvalid, match="nowhere_at_all"):
         async with opened(tmp_path / "home", sandbox_cache, load="nowhere_at_all:Agent"):
             pass
 

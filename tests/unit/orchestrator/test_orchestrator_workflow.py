@@ -93,6 +93,45 @@ def test_with_fail_fast_the_first_failure_cancels_the_others_and_fails_the_task(
     assert run.replayed()
 
 
+def test_with_skip_whatever_depends_on_a_failed_task_is_skipped() -> None:
+    run = TaskDrive(task(failed_agent="skip"), script(a__t1__think__1=BROKEN))
+    assert [fact.agent for fact in run.facts(EventKind.AGENT_SKIPPED, AgentSkipped)] == ["t3"]
+    assert run.result.partial
+    assert run.result.missing == ("title t1: the vendor said no", "title t3: what it depends on brought no result")
+    assert run.replayed()
+
+
+def test_the_policy_that_fails_fast_is_the_same_by_its_new_name() -> None:
+    run = TaskDrive(task(failed_agent="fail_fast"), script(a__t1__think__1=BROKEN, a__t2__think__1=None))
+    assert run.failure.code == "VENDOR_REJECTED"
+
+
+def test_with_retry_a_failed_agent_task_is_done_once_more() -> None:
+    run = TaskDrive(task(failed_agent="retry"), script(a__t1__think__1=BROKEN))
+    assert "a/t1.again/think/1" in run.steps
+    assert not run.result.partial
+    first = run.finish.agents[0]
+    assert (first.agent, first.status, first.head) == ("t1", "completed", "head of a/t1.again/think/2")
+    third = run.steps["a/t3/think/1"].input
+    assert isinstance(third, ThinkInput)
+    assert third.opening is not None
+    assert [one.head for one in third.opening.inputs] == ["head of a/t1.again/think/2", "head of a/t2/think/2"]
+    assert run.replayed()
+
+
+def test_it_is_done_once_more_only_and_not_where_that_is_hopeless() -> None:
+    twice = TaskDrive(
+        task(failed_agent="retry"),
+        lambda step: BROKEN if step.key in ("a/t1/think/1", "a/t1.again/think/1") else script()(step),
+    )
+    assert twice.result.missing == ("title t1: the vendor said no",)
+    assert not any("again.again" in key for key in twice.steps)
+    denied = Failure("POLICY_DENIED", "not you")
+    hopeless = TaskDrive(task(failed_agent="retry"), script(a__t1__think__1=denied))
+    assert not any(".again" in key for key in hopeless.steps)
+    assert twice.replayed()
+
+
 def test_when_the_only_agent_fails_the_task_fails_with_its_code() -> None:
     run = TaskDrive(task(), script(mode="simple", a__t1__think__1=BROKEN))
     assert run.failure.code == "VENDOR_REJECTED"
