@@ -23,7 +23,6 @@ from multiagent.app.sandbox import run_program
 from multiagent.app.snapshot import scope_limits, task_settings
 from multiagent.app.system import SystemIds
 from multiagent.config.settings import Places, Settings
-from multiagent.config.sources import PREFIX, load
 from multiagent.core import errors
 from multiagent.core.budget import Limit
 from multiagent.core.events import EventKind
@@ -42,31 +41,8 @@ from multiagent.testing.suites.llm import asks, calls
 from tests.adapters.gate_bench import allow
 from tests.unit.agents.stage import Info, open_stage
 from tests.unit.app.long_session import told_of_a_long_session
+from tests.unit.app.settings_keys import TESTED, configured, key, leaves
 from tests.unit.orchestrator.task_drive import TaskDrive, node, script, spent, task
-
-TESTED: set[str] = set()
-
-
-def key(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Mark the test of a key."""
-    TESTED.add(name)
-    return lambda test: test
-
-
-def variables(**keys: object) -> dict[str, str]:
-    return {f"{PREFIX}{name.upper()}": str(value) for name, value in keys.items()}
-
-
-def configured(**keys: object) -> Settings:
-    """The settings with these variables set: ``task__max_agents=2``."""
-    return load(Path("/nowhere"), variables(**keys))
-
-
-def leaves(value: object, path: str = "") -> set[str]:
-    if not isinstance(value, dict):
-        return {path}
-    return {leaf for name, inner in value.items() for leaf in leaves(inner, f"{path}.{name}".lstrip("."))}
-
 
 # Tasks: the settings that are frozen with a task, on the product's own workflow.
 
