@@ -88,7 +88,7 @@ def test_named_columns_count_even_where_they_number_the_rows(tmp_path: Path) -> 
 
 def test_a_column_without_values_and_a_column_far_to_the_right_are_the_ones_answered(tmp_path: Path) -> None:
     text = answer(tmp_path, "a,b,c\n1,,x\n2,,y\n3,,z\n", "mean of b")
-    assert "`b`: it has no values" in text
+    assert "Not answered for `b`" in text
     assert "total 6" not in text
     assert "`a`: total 6, mean 2" in answer(tmp_path, "a,b,c\n1,,x\n2,,y\n3,,z\n", "average of a")
     wide = [
@@ -170,3 +170,16 @@ def test_words_are_counted_between_spaces(tmp_path: Path) -> None:
     text = answer(tmp_path, "In 2023 there were 5 ducks, 6 geese.\nAll fly - 7.\n", "how many words?", "w.md")
     assert "12 words" in text
     assert "Not answered" not in text
+
+
+def test_columns_of_one_name_are_all_answered(tmp_path: Path) -> None:
+    text = answer(tmp_path, "x,x,y\n1,10,a\n2,20,b\n3,5,a\n", "total x")
+    assert "`x`: total 6," in text
+    assert "`x (2)`: total 35," in text
+
+
+@pytest.mark.parametrize("text", ["a,b\n", "\n\n\n", ""])
+def test_a_table_without_rows_answers_nothing(tmp_path: Path, text: str) -> None:
+    told = answer(tmp_path, text, "total a")
+    assert "Not answered: t.csv has no rows of data." in told
+    assert "0 " not in told.replace("(0 rows)", "")

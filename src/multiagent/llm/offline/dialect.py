@@ -65,6 +65,8 @@ class Dialect:
         self.data = rows[1:] if names and self.skip and not self._named(lines) else rows
         self.skip += before
         names = names + [""] * (self.width - len(names))
+        again = [names[:at].count(name) + 1 for at, name in enumerate(names)]
+        names = [f"{name} ({time})" if name and time > 1 else name for name, time in zip(names, again, strict=True)]
         self.names = [name or f"column {at}" for at, name in enumerate(names, 1)]
         self.kinds = [
             kind_of({row[at] for row in self.data if at < len(row)}, self.point) for at in range(len(self.names))

@@ -164,6 +164,7 @@ def wants(query: str, columns: dict[str, str]) -> list[Want]:
     found: list[Want] = []
     for piece in clauses(text):
         own = [named[int(at)] for at in re.findall(r"⟦(\d+)⟧", piece)]
+        own += [one for one in columns if re.sub(r" \(\d+\)$", "", one) in own and one not in own]
         clause, dates = dated(piece, columns)
         ops = operations(clause)
         whole = own or CLEAR.intersection(ops) or len(named) > 3
@@ -181,12 +182,14 @@ def wants(query: str, columns: dict[str, str]) -> list[Want]:
             else _meant(ops or list(USUAL), clause, [columns[one] for one in used], grouped=bool(by))
         )
         if used and set(ops) <= {"distinct"} and (conditions or dates or unknown):
-            meant = [*USUAL[:1]] if words()["many"].search(clause) else ["sums"]
+            figures = any(columns[one] in {"int", "float"} for one in used)
+            meant = [*USUAL[:1]] if words()["many"].search(clause) else ["sums"] if figures else meant
         how = (tuple(used), tuple(dict.fromkeys(by)), (*conditions, *dates), *_extent(clause))
         meant += ["groups"] if "share" in meant and by and "groups" not in meant else []
         said = words()["blank"].sub("·", re.sub(r"⟦\d+⟧", "◇", clause))[:300] if unknown else ""
         found += [
-            Want(op, *how, said, conditional, absent, bool(ops) or not vague) for op in (USUAL[:1] if absent else meant)
+            Want(op, *how, said, conditional, absent, bool(ops) or meant != list(USUAL))
+            for op in (USUAL[:1] if absent else meant)
         ]
     if conditions and not found:
         found.append(Want("profile", filters=tuple(conditions)))

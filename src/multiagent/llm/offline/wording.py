@@ -82,6 +82,8 @@ class Words:
 
     def table(self, name: str, rows: object, results: list[tuple[Want, object]], query: str) -> list[str]:
         """All that was found out about a table, by rows; what a plain report cannot find is left out."""
+        if not rows:
+            return [self.say("table", name=name, rows=rows), self.say("empty file", name=name)]
         blocks: dict[str, list[str]] = {"": []}
         for want, found in results:
             part = found if isinstance(found, dict) and "size" in found else {"found": found, "size": rows}
