@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from multiagent.core.outcome import Failure, Outcome, Patch
+from multiagent.core.settings import TaskSettings
 from multiagent.engines.actions import (
     Action,
     CancelStep,
@@ -19,6 +20,7 @@ from multiagent.engines.actions import (
 )
 from multiagent.engines.base import Context, Workflow
 from multiagent.engines.context import begin
+from multiagent.engines.crossing import approach, cross, rows_to
 from multiagent.engines.kernel import Value, encode
 from multiagent.engines.replay import Replayed, Start, replay
 
@@ -61,7 +63,10 @@ class Driver:
         self._take()
 
     def _take(self) -> None:
-        yielded: Yielded = self.kernel.take()
+        self.take(self.kernel.take())
+
+    def take(self, yielded: Yielded) -> None:
+        """Do what the run has yielded: note it, end."""
         self._digest, self._patches = yielded.digest, yielded.patches
         for action in yielded.actions:
             self.log.append(action.mark().decode())
@@ -70,9 +75,9 @@ class Driver:
             elif isinstance(action, StartTimer):
                 self.asked[action.key] = action
             elif isinstance(action, CancelStep):
-                del self.asked[action.id]
+                self.asked.pop(action.id, None)
             elif isinstance(action, CancelTimer):
-                del self.asked[action.key]
+                self.asked.pop(action.key, None)
             elif isinstance(action, Emit):
                 self.emits.append(action)
             else:
@@ -149,6 +154,23 @@ class Driver:
     def cancel(self) -> "Driver":
         """Cancel the run."""
         return self.signal("__cancel", b"stop")
+
+    def fork(self, cut: int, settings: TaskSettings | None = None, name: str = "fork") -> "Driver":
+        """A fork of this run at row ``cut``, counted from 1 and not the end's; a run of its own, a minute later."""
+        rows = rows_to(self.journal, cut)
+        fork = Driver.__new__(Driver)
+        fork.definition, fork.start, fork.log, fork.ending = self.definition, self.start, [], None
+        keys = {row.key.rpartition("~")[0] for row in rows if row.kind in ("result", "failed")}
+        fork.results = {key: value for key, value in self.results.items() if key in keys}
+        crossed = cross(approach(self.definition, self.start, rows, self.results), name, settings, self.time + 60_000)
+        fork.kernel, fork.time = crossed.kernel, crossed.own.time
+        fork.journal = [*rows[:-1], crossed.fork, crossed.own]
+        fork.emits = [action for action in crossed.led_to.actions if isinstance(action, Emit)]
+        ended = fork.kernel.ended
+        pending = () if ended else fork.kernel.pending()
+        fork.asked = {one.id if isinstance(one, RunStep) else one.key: one for one in pending}
+        fork.take(crossed.tail)
+        return fork
 
     def replayed(self, definition: Workflow[Any, Any] | None = None) -> Replayed:
         """Replay the journal so far, here; check that the replay asks and emits the same."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from multiagent.core.errors import Cancelled, PlatformError
 from multiagent.core.events import EventKind
 from multiagent.core.step import StepDef
-from multiagent.engines.base import Context
+from multiagent.engines.base import Context, Forked
 from tests.unit.engines.drive import Number, Said
 
 STEP = StepDef("work", Number, Number, "agent")
@@ -15,7 +15,7 @@ STEP = StepDef("work", Number, Number, "agent")
 
 @dataclass(frozen=True)
 class Leaf:
-    """step, sleep, signal or emit."""
+    """step, sleep, signal, emit, name (all that differs by chance), or ask (a signal that does not cross a cut)."""
 
     kind: str
 
@@ -35,7 +35,7 @@ Program = Leaf | Node
 KINDS = (
     "sequence", "group", "contained", "race", "awaited", "culled", "timeout", "guarded", "tidied", "stubborn",
 )  # fmt: skip
-leaves = st.sampled_from(["step", "step", "sleep", "signal", "emit", "name"]).map(Leaf)
+leaves = st.sampled_from(["step", "step", "sleep", "signal", "emit", "name", "ask"]).map(Leaf)
 programs: st.SearchStrategy[Program] = st.recursive(
     leaves,
     lambda inner: st.builds(
@@ -87,6 +87,11 @@ async def _leaf(ctx: Context, program: Leaf, path: str) -> int:
         await ctx.sleep(1)
     elif program.kind == "signal":
         return len(await ctx.wait_signal("go"))
+    elif program.kind == "ask":
+        try:
+            return len(await ctx.wait_signal(path, crosses=False))
+        except Forked:
+            return (await ctx.step(STEP, Number(), f"{path}/again/{ctx.cuts}")).value
     elif program.kind == "emit":
         ctx.emit(EventKind.AGENT_STATE, Said(path))
     else:

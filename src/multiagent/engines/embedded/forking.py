@@ -1,8 +1,4 @@
-"""Forks: a new run with another's past. All of it is one commit; what follows is an ordinary run.
-
-Its journal has the parent's rows before the cut's own, then a ``settings`` row that says that here a fork begins, then
-the cut's own outcome: so what that outcome leads to has the fork's settings and chance already.
-"""
+"""Forks: a new run with another's past. All of it is one commit; what follows is an ordinary run."""
 
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -15,9 +11,9 @@ from multiagent.core.facts import TaskForked
 from multiagent.core.outcome import Outcome
 from multiagent.core.settings import TaskSettings
 from multiagent.core.travel import Changes, Edit, Point
-from multiagent.engines.actions import RunStep
 from multiagent.engines.base import Workflow
 from multiagent.engines.context import begin
+from multiagent.engines.crossing import approach, cross, rows_to
 from multiagent.engines.embedded.batch import Batch
 from multiagent.engines.embedded.editing import edited
 from multiagent.engines.embedded.ending import engine_event
@@ -26,7 +22,6 @@ from multiagent.engines.embedded.recovery import signature
 from multiagent.engines.embedded.travel import find_cut
 from multiagent.engines.kernel import FORK, encode
 from multiagent.engines.past import start_of, stored_results
-from multiagent.engines.replay import replay_before, value_of
 from multiagent.storage.sql import travel
 from multiagent.storage.sql.base import TaskRow
 from multiagent.storage.sql.ops import AppendOutcome, Op
@@ -55,45 +50,35 @@ async def forked(parts: Parts, wish: Wish) -> Opened | None:
     """Commit a fork and return it, ready to run; None where its id is taken by then."""
     parent = wish.parent
     journal = await parts.reader.journal(parent.tenant, parent.id)
-    rows = journal[: await find_cut(parts.reader, parent, journal, wish.at)]
-    if rows and rows[-1].kind == "end":
-        rows = rows[:-1]
+    rows = rows_to(journal, await find_cut(parts.reader, parent, journal, wish.at))
     if not rows:
         return await _from_the_beginning(parts, wish)
     results = await stored_results(parts.reader, parts.objects, parent)
-    kernel, before = replay_before(wish.workflow, start_of(parent), rows, results)
-    cut, value, kept = rows[-1], value_of(rows[-1], results), None
+    cut, kept = approach(wish.workflow, start_of(parent), rows, results), None
     if wish.changes.edit is not None:
-        step = kernel.steps[cut.key].action if cut.key in kernel.steps else None
-        value, kept = await edited(parts, parent.tenant, step, value, wish.changes.edit)
-    pending = tuple(one.key for one in kernel.pending() if isinstance(one, RunStep) and one.id != cut.key)
-    settings = encode(wish.changes.settings or kernel.settings)
-    fork = Outcome(cut.n, "settings", f"{FORK}{wish.new_id}", cut.time, settings, before.digest)
-    kernel.live = True
-    kernel.feed(fork)
-    led_to = kernel.take()
-    time = max(parts.clock.now(), cut.time)
-    own = Outcome(cut.n + 1, cut.kind, cut.key, time, cut.value, led_to.digest)
-    kernel.feed(own, value)
-    tail = kernel.take()
-    fork = msgspec.structs.replace(fork, patches=before.patches + led_to.patches)
-    own = msgspec.structs.replace(own, patches=cut.patches + tail.patches)
+        value, kept = await edited(parts, parent.tenant, cut.step, cut.value, wish.changes.edit)
+        cut = msgspec.structs.replace(cut, value=value)
+    pending = cut.in_flight
+    crossed = cross(cut, wish.new_id, wish.changes.settings, parts.clock.now())
+    own, time = crossed.own, crossed.own.time
     batch = Batch(parent.tenant, wish.new_id, signature(parent))
-    batch.absorb(led_to, fork.key)
-    copy = _copy(parts, wish, cut, time)
+    batch.absorb(crossed.led_to, crossed.fork.key)
+    copy = _copy(parts, wish, cut.own, time)
     ops: tuple[Op, ...] = (
         msgspec.structs.replace(copy, pending=pending, edited=kept),
-        _told(wish, cut.n, cut.event_seq, time),
-        AppendOutcome(tenant=parent.tenant, task=wish.new_id, outcome=fork),
+        _told(wish, cut.own.n, cut.own.event_seq, time),
+        AppendOutcome(tenant=parent.tenant, task=wish.new_id, outcome=crossed.fork),
         *batch.ops,
         AppendOutcome(tenant=parent.tenant, task=wish.new_id, outcome=own),
     )
     row = await _made(parts, wish, ops)
     if row is None:
-        kernel.drop()
+        crossed.kernel.drop()
         return None
     signals = tuple(one.key for one in rows if one.kind == "signal")
-    return Opened(row, kernel, tail, signature(row), fresh=False, outcomes=own.n, time=time, signals=signals)
+    return Opened(
+        row, crossed.kernel, crossed.tail, signature(row), fresh=False, outcomes=own.n, time=time, signals=signals
+    )
 
 
 async def _from_the_beginning(parts: Parts, wish: Wish) -> Opened | None:
