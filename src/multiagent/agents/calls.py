@@ -309,6 +309,16 @@ class AgentView(msgspec.Struct, frozen=True):
     bill: Bill = Bill()
 
 
+def reviewer(agent: str, role: ReviewRole, number: int) -> str:
+    """Return the name of who makes the review of this number at an agent task."""
+    return f"{agent}.{'judge' if role == 'judge' else 'critic'}{number}"
+
+
+def reviews(agent: str) -> bool:
+    """Whether this is the name of a critic or judge; the ids of agent tasks have no dot."""
+    return agent.partition(".")[2].startswith(("critic", "judge"))
+
+
 def sources_of(results: tuple[AgentResult, ...]) -> tuple[Source, ...]:
     """Return the attachments that agents opened, by name, each with the agents that used it."""
     used: dict[str, list[str]] = {}

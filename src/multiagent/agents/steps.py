@@ -31,6 +31,7 @@ from multiagent.agents.calls import (
     ThinkInput,
     ThinkOutput,
     Word,
+    reviews,
 )
 from multiagent.agents.memo import link
 from multiagent.agents.recalled import session_of
@@ -153,9 +154,10 @@ class AgentSteps:
             Section("inputs", inputs),
             Section("limits", TurnLimits(opening.turns)),
         ]
-        session, told = await session_of(chains, info.tenant, task)
-        parts.extend(session)
-        labels.append(told)
+        if review is None:
+            session, told = await session_of(chains, info.tenant, task)
+            parts.extend(session)
+            labels.append(told)
         if opening.missing:
             parts.append(Section("missing", opening.missing))
         return says("user", sections(*parts), labels=join(*labels))
@@ -164,11 +166,12 @@ class AgentSteps:
         """Check one call: its tool is one the agent was given, then schema and policy."""
         task = await self._asker.tasks.load(info.tenant, info.task)
         call, labels = await self._call(info, given.answer, given.position)
-        if call.name in given.seat.tools:
+        tools = tuple(spec.name for spec in self._specs(task, given.seat))
+        if call.name in tools:
             context = self._context(info, task, given.seat, labels)
             checked = await self._ports.runner.check(ToolRequest(call.name, call.arguments), context)
         else:
-            reason = f"there is no tool {call.name!r} here; you have {', '.join(given.seat.tools) or 'none'}"
+            reason = f"there is no tool {call.name!r} here; you have {', '.join(tools) or 'none'}"
             checked = Checked("invalid", arguments_hash(call.arguments), (reason,))
         allowed = checked.verdict in ("allow", "approve")
         fact = ToolChecked(given.seat.agent, call.name, checked.verdict, checked.arguments_hash, checked.reasons)
@@ -240,7 +243,11 @@ class AgentSteps:
         return Word(approved, row.decided_by, row.reason, arguments=row.arguments.decode(), hash=row.args_hash)
 
     def _specs(self, task: TaskInput, seat: Seat) -> tuple[ToolSpec, ...]:
-        return self._ports.runner.specs(task.principal, seat.tools) if seat.tools else ()
+        """The tools of a seat; who reviews may look and compute, and changes nothing and asks nobody."""
+        specs = self._ports.runner.specs(task.principal, seat.tools) if seat.tools else ()
+        if not reviews(seat.agent):
+            return specs
+        return tuple(spec for spec in specs if spec.idempotent and spec.name != ASK_USER)
 
     def _context(self, info: StepInfo, task: TaskInput, seat: Seat, labels: Labels) -> ToolContext:
         attachments = tuple(one for one in task.attachments if one.name in seat.attachments)

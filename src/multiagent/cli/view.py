@@ -136,6 +136,21 @@ def _agent_ended(view: View, event: Event) -> str:
     return f"{fact.agent} {agent.state}, {fact.tokens} tokens, {show_usd(fact.cost_pico)}{why}"
 
 
+def _ruled(_view: View, event: Event) -> str:
+    fact = _read(event, facts.AgentRuled)
+    who = "a judge" if fact.role == "judge" else "a critic"
+    if not fact.readable:
+        return f"{fact.agent}: {who} gave no ruling: {'; '.join(fact.reasons)}"
+    said = "; ".join(fact.reasons if fact.accept else (*fact.reasons, *fact.corrections))
+    return f"{fact.agent}: {who} {'accepts' if fact.accept else 'rejects'} the answer: {said}"
+
+
+def _believes(_view: View, event: Event) -> str:
+    fact = _read(event, facts.AgentBelieves)
+    sure = ", ".join(f"{one.id} {one.confidence:.0%}" for one in fact.hypotheses)
+    return f"{fact.agent} believes: {sure} (needs {fact.threshold:.0%}), after: {fact.evidence}"
+
+
 def _agent_skipped(view: View, event: Event) -> str:
     fact = _read(event, facts.AgentSkipped)
     agent = _agent(view, fact.agent, fact.title)
@@ -249,6 +264,8 @@ _FOLDS: Final[dict[EventKind, Callable[[View, Event], str]]] = {
     EventKind.AGENT_FAILED: _agent_ended,
     EventKind.AGENT_CANCELLED: _agent_ended,
     EventKind.AGENT_SKIPPED: _agent_skipped,
+    EventKind.AGENT_RULED: _ruled,
+    EventKind.AGENT_BELIEVES: _believes,
     EventKind.BUDGET_ALERT: _alert,
     EventKind.BUDGET_LOWERED: _lowered,
     EventKind.BUDGET_OVERRUN: _overrun,

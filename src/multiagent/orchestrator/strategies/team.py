@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from multiagent.agents.calls import AgentResult, Brief, Finding, Opening, Review, ReviewRole, Ruling
+from multiagent.agents.calls import AgentResult, Brief, Finding, Opening, Review, ReviewRole, Ruling, reviewer
 from multiagent.agents.loop import Agent, Purse
 from multiagent.core.events import EventKind
 from multiagent.core.facts import AgentRuled
@@ -78,7 +78,7 @@ class Team:
         who = "judge" if role == "judge" else "critic"
         opening = msgspec.structs.replace(self._brief.opening, title=f"{self._brief.opening.title} ({who})")
         brief = msgspec.structs.replace(
-            self._as(f"{self.name}.{who}{self._reviews}", opening), review=Review(role, answer.head)
+            self._as(reviewer(self.name, role, self._reviews), opening), review=Review(role, answer.head)
         )
         agent = Agent(self._ctx, brief, self._purse)
         result = await self._led(agent)
