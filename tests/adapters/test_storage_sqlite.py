@@ -13,9 +13,12 @@ from multiagent.testing.suites.sql_budgets import BudgetSuite
 from multiagent.testing.suites.sql_control import ControlSuite
 from multiagent.testing.suites.sql_keeping import RetentionSuite, SessionSuite
 from multiagent.testing.suites.sql_steps import CallSuite, StepSuite
+from multiagent.testing.suites.sql_travel import TravelSuite
 
 
-class TestSqlite(TaskSuite, EventSuite, StepSuite, CallSuite, ControlSuite, BudgetSuite, SessionSuite, RetentionSuite):
+class TestSqlite(
+    TaskSuite, EventSuite, StepSuite, CallSuite, ControlSuite, BudgetSuite, SessionSuite, RetentionSuite, TravelSuite
+):
     @pytest.fixture
     async def sql(self, tmp_path: Path) -> AsyncIterator[Sql]:
         async with open_storage(tmp_path, clock=ManualClock(), ids=CountedIds(), synchronous="NORMAL") as storage:

@@ -80,7 +80,7 @@ def _standing(scribe: Scribe, op: StartStep | StoreResult) -> tuple[Value, ...]:
     if row[1] != op.input_hash:
         raise NonDeterminism(
             f"step {op.key} of task {op.task} ran before with another input; the workflow's code has changed under it",
-            details={"step": op.key, "expected": text(row[1]), "found": op.input_hash},
+            details={"step": op.key, "recorded": text(row[1]), "found": op.input_hash},
         )
     return row
 
