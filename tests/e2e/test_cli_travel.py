@@ -204,3 +204,27 @@ def test_what_a_step_answered_is_edited_as_people_see_it(house: House) -> None:
     number = house.run("fork", task, "--set", "a/t1/act/1/0/run:/content=52")
     assert (number.code, "Expected `str`" in number.err) == (2, True)
     assert "397.8" in house.run("tasks", "show", task).out
+
+
+def test_histories_are_exported_and_checked(house: House, tmp_path: Path) -> None:
+    """With or without what was said; a tampered copy drifts with its step; what is no history is refused."""
+    task = the_task(house)
+    whole, bare = tmp_path / "whole.json", tmp_path / "bare.json"
+    assert house.run("history", "export", task, str(whole)).code == 0
+    assert house.run("history", "export", task, str(bare), "--no-messages").code == 0
+    assert whole.stat().st_size > bare.stat().st_size
+    good = house.run("history", "check", str(whole), str(bare), "--json")
+    assert (good.code, [one["identical"] for one in json.loads(good.out)]) == (0, [True, True])
+    document = json.loads(whole.read_text("utf-8"))
+    document["journal"][2]["digest"] = "0" * 16
+    tampered = tmp_path / "tampered.json"
+    tampered.write_text(json.dumps(document), "utf-8")
+    drift = house.run("history", "check", str(whole), str(tampered), "--json")
+    verdict = json.loads(drift.out)[1]
+    assert (drift.code, verdict["n"], verdict["recorded"]) == (11, 3, "0" * 16)
+    (tmp_path / "odd.json").write_text("{}", "utf-8")
+    for wrong in ("odd.json", "nowhere.json"):
+        refused = house.run("history", "check", str(tmp_path / wrong))
+        assert (refused.code, "INVALID_INPUT" in refused.err) == (2, True)
+    assert house.run("history", "export", "nobody", str(whole)).code == 9
+    assert house.run("history", "export", task, str(tmp_path / "no" / "folder.json")).code == 7

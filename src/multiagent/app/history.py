@@ -91,19 +91,23 @@ async def read(home: Path, task: str) -> History:
 
 def verdict(past: History) -> Verdict:
     """Feed a history to today's code; drift is a verdict, not an error."""
-    row, journal = past.row, past.journal
+    ended = past.row.status in ("completed", "failed", "cancelled")
     try:
-        again = replay(past.workflow, past.start, journal, past.results)
+        again = replay(past.workflow, past.start, past.journal, past.results)
     except NonDeterminism as drift:
-        told = {name: str(drift.details.get(name, "")) for name in ("step", "recorded", "found")}
-        n = drift.details.get("n", 0)
-        return Verdict(
-            row.id, identical=False, ended=row.status in ("completed", "failed", "cancelled"), outcomes=len(journal),
-            n=n if isinstance(n, int) else 0, step=told["step"], recorded=told["recorded"], found=told["found"],
-            message=drift.message,
-        )  # fmt: skip
+        return drifted(past.row.id, drift, len(past.journal), ended=ended)
     again.kernel.drop()
-    return Verdict(row.id, identical=True, ended=again.ended, outcomes=len(journal))
+    return Verdict(past.row.id, identical=True, ended=again.ended, outcomes=len(past.journal))
+
+
+def drifted(task: str, drift: NonDeterminism, outcomes: int, *, ended: bool) -> Verdict:
+    """Return the verdict on a history that today's code does not do."""
+    told = {name: str(drift.details.get(name, "")) for name in ("step", "recorded", "found")}
+    n = drift.details.get("n", 0)
+    return Verdict(
+        task, identical=False, ended=ended, outcomes=outcomes, n=n if isinstance(n, int) else 0, step=told["step"],
+        recorded=told["recorded"], found=told["found"], message=drift.message,
+    )  # fmt: skip
 
 
 async def verify(home: Path, task: str) -> Verdict:

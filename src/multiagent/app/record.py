@@ -15,7 +15,9 @@ OFFLINE = "offline"
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A task's row, agents, result and bill. ``estimated``: tokens come from our own estimator, not a vendor."""
+    """A task's row, agents, result and bill. ``estimated``: tokens come from our own estimator, not a vendor.
+    ``parent`` is the task that it is a fork or a retry of.
+    """
 
     task: str
     status: TaskStatus
@@ -31,6 +33,7 @@ class Record(msgspec.Struct, frozen=True):
     models: tuple[str, ...]
     estimated: bool
     offline: bool
+    parent: str = ""
 
 
 async def record(reader: Reader, tenant: str, task: str) -> Record:
@@ -56,6 +59,7 @@ async def record(reader: Reader, tenant: str, task: str) -> Record:
         models=tuple(dict.fromkeys(f"{answer.vendor}/{answer.model}" for answer in answers)),
         estimated=any(answer.estimated for answer in answers),
         offline=any(answer.vendor == OFFLINE for answer in answers),
+        parent=row.parent_id,
     )
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from multiagent.cli import approvals, diff, doctor, fork, keeping, output, plan, replay, run, sandbox, tasks
+from multiagent.cli import approvals, diff, doctor, fork, history, keeping, output, plan, replay, run, sandbox, tasks
 
 app = typer.Typer(
     name="multiagent",
@@ -19,6 +19,7 @@ app.add_typer(tasks.app, name="tasks")
 keeping.register(tasks.app)
 app.add_typer(keeping.sessions_app, name="sessions")
 app.command("replay")(replay.replay)
+app.add_typer(history.app, name="history")
 app.command("fork")(fork.fork)
 app.command("diff")(diff.diff)
 app.add_typer(approvals.app, name="approvals")

@@ -37,6 +37,8 @@ def _footer(record: "Record") -> list[str]:
     bill, result = record.bill, record.result
     took = f" in {record.duration_ms / 1000:.1f} s" if record.duration_ms is not None else ""
     lines = [f"task {record.task} {record.status}{took}"]
+    if record.parent:
+        lines.append(f"from task {record.parent}; what differs: multiagent diff {record.parent} {record.task}")
     if result is not None:
         if result.sources:
             used = "; ".join(f"{source.name} ({', '.join(source.used_by)})" for source in result.sources)
@@ -113,6 +115,7 @@ def as_json(record: "Record") -> dict[str, object]:
         "offline": record.offline,
         "duration_ms": record.duration_ms,
         "created": record.created,
+        "parent": record.parent,
         "agents": [
             {
                 "id": agent.agent,
