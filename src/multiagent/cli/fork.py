@@ -38,9 +38,7 @@ def fork(
     from multiagent.app.forking import ForkAsk
 
     if len(edit or ()) > 1:
-        raise InvalidInput(
-            "a fork takes one --set, in the answer of the step it is cut at; for more fork the fork"
-        )
+        raise InvalidInput("a fork takes one --set, in the answer of the step it is cut at; for more fork the fork")
     wanted = ForkAsk(
         task,
         at,

@@ -28,6 +28,8 @@ def text(record: "Record") -> str:
     parts: list[str] = []
     if record.result is not None and record.result.text:
         parts.append(record.result.text.rstrip())
+    elif record.status == "completed":
+        parts.append("(the answer was pruned; its bill is kept)")
     if record.failure is not None:
         parts.append(f"error {record.failure.code}: {record.failure.message}")
     return "\n\n".join([*parts, "\n".join(["---", *_footer(record)])])

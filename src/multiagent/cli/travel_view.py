@@ -1,6 +1,7 @@
 """A run's stops and states as lines for people. Pure."""
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,6 +13,9 @@ from multiagent.core.money import show_usd
 
 SHOWN: Final = 1_200
 """The most characters of one input, message or output; what is longer is shown whole on demand."""
+
+TOLD: Final = re.compile(r"plan$|budget$|agent/")
+"""What a state shows in words already; everything that is published is in its JSON."""
 
 
 def moment(state: Moment) -> str:
@@ -29,7 +33,7 @@ def moment(state: Moment) -> str:
             lines.extend(f"  {_waiting(one)}" for one in waiting)
     if state.signals:
         lines.append(f"waits for: {', '.join(state.signals)}")
-    lines.extend(f"{name}: {_json(bytes(value))}" for name, value in state.published.items())
+    lines.extend(f"{name}: {_json(bytes(value))}" for name, value in state.published.items() if not TOLD.match(name))
     return "\n".join(lines)
 
 
