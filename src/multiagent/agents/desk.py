@@ -19,7 +19,7 @@ from multiagent.agents.custom import (
 from multiagent.agents.memo import link
 from multiagent.agents.render import clip
 from multiagent.agents.steps import ANSWER_CHARS, OBSERVATION_CHARS, Steps, acting
-from multiagent.core.errors import ModelOutputInvalid, NotFound, ToolError
+from multiagent.core.errors import EngineUnavailable, ModelOutputInvalid, ToolError
 from multiagent.core.events import EventKind
 from multiagent.core.facts import ToolChecked, ToolEnded
 from multiagent.core.label import Labels, join
@@ -48,12 +48,16 @@ class Employment:
     async def employ(self, info: StepInfo, given: EmployInput) -> EmployOutput:
         """Have the task done, hooks included.
 
-        Raises NotFound where there is no such agent, ToolError where it is not healthy, and whatever it raises.
+        Raises EngineUnavailable where there is no such agent: the step waits for a process that has it, until its
+        deadline. Raises ToolError where it is not healthy, and whatever it raises.
         """
         agent = self._agents.get(given.agent)
         if agent is None:
             known = ", ".join(self._agents) or "none"
-            raise NotFound(f"there is no agent {given.agent!r} here, only {known}; load it with --load module:name")
+            raise EngineUnavailable(
+                f"there is no agent {given.agent!r} in this process, only {known}; it waits for one that has: "
+                "multiagent tasks follow TASK --load module:name"
+            )
         health = await agent.health_check()
         if not health.healthy:
             raise ToolError(f"the agent {given.agent} is not healthy: {health.message or 'it does not say why'}")

@@ -1,5 +1,6 @@
 """What ``doctor`` finds: each part of this installation, its state, and how to mend it."""
 
+import asyncio
 import os
 import platform as machine
 import shutil
@@ -10,11 +11,13 @@ from typing import Literal
 
 import msgspec
 
+from multiagent.agents.custom import CustomAgent, Health
 from multiagent.config.settings import Places, Settings
 from multiagent.config.sources import FILE
 from multiagent.core.errors import PlatformError
 
 _LOW_BYTES = 1 << 30
+_PATIENCE_S = 5.0
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -37,6 +40,7 @@ async def checkup(places: Places, settings: Settings, environment: Mapping[str, 
         _owner(home),
         _sandbox(cache),
         _policy(settings, cache),
+        *await _extensions(settings),
         *_models(settings, environment),
     ]
 
@@ -108,6 +112,39 @@ def _policy(settings: Settings, cache: Path) -> Finding:
     except PlatformError as error:
         return Finding("policy", "bad", f"{error.code}: {error.message}", "mend the bundle, or unset policy_dir")
     return Finding("policy", "ok", f"bundle {policy.bundle_hash[:12]} ({settings.policy_dir or 'as shipped'})")
+
+
+async def _extensions(settings: Settings) -> list[Finding]:
+    """Tools and agents of the user's own: what they can do, and whether they can do it now."""
+    from multiagent.app.extensions import asked_for, load_extensions
+
+    try:
+        found = load_extensions(asked_for(settings.load), Path.cwd())
+    except PlatformError as error:
+        return [Finding("extensions", "bad", f"{error.code}: {error.message}", "mend it, or take it out of load")]
+    tools = [Finding(f"tool {tool.spec.name}", "ok", f"of your own, group {tool.spec.group}") for tool in found.tools]
+    return tools + [await _agent(name, agent) for name, agent in found.agents.items()]
+
+
+async def _agent(name: str, agent: CustomAgent) -> Finding:
+    async def asked() -> tuple[list[str], Health]:
+        return await agent.get_capabilities(), await agent.health_check()
+
+    asking = asyncio.ensure_future(asked())
+    await asyncio.wait({asking}, timeout=_PATIENCE_S)
+    if not asking.done():
+        asking.cancel()
+        return Finding(
+            f"agent {name}", "bad", f"did not say in {_PATIENCE_S:.0f} s how it is", "see to its health_check"
+        )
+    error = asking.exception()
+    if error is not None:
+        return Finding(f"agent {name}", "bad", f"{type(error).__name__}: {error}", "see to its health_check")
+    capabilities, health = asking.result()
+    can = ", ".join(capabilities) or "it does not say what it can do"
+    if health.healthy:
+        return Finding(f"agent {name}", "ok", can)
+    return Finding(f"agent {name}", "bad", f"{can}; not healthy: {health.message}", "its tasks fail until it is")
 
 
 def _models(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:

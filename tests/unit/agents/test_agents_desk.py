@@ -11,7 +11,7 @@ from multiagent.agents.custom import AgentAnswer, AgentTask, CustomAgent, Desk, 
 from multiagent.agents.desk import Employment
 from multiagent.agents.memo import link
 from multiagent.core.decision import Decision
-from multiagent.core.errors import ModelOutputInvalid, NotFound, ToolError
+from multiagent.core.errors import EngineUnavailable, ModelOutputInvalid, ToolError
 from multiagent.core.events import EventKind
 from multiagent.core.messages import says
 from tests.unit.agents.stage import Info, Stage, open_stage
@@ -138,7 +138,7 @@ async def test_an_agent_that_is_not_here_or_says_nothing_is_an_error(stage: Stag
     with pytest.raises(ModelOutputInvalid, match="gave no answer"):
         await employed(stage, Mute(), "echo")
     info = Info(await stage.submit("the query"), "a/t1/employ")
-    with pytest.raises(NotFound, match="--load"):
+    with pytest.raises(EngineUnavailable, match="--load"):
         await Employment(stage.asker, {}).employ(
             info, EmployInput("clerk", Seat("t1"), Terms("small"), Opening("T", "i", 8))
         )
