@@ -248,6 +248,6 @@ async def test_an_effect_happens_again_only_by_a_persons_new_word(
         later = model_steps(scene, *forks.values())
         asked = scene.vendor.calls - before
         print(
-            f"effect: {len(forks)} forks, {len(doing)} did it anew by a new word, {len(later)} model steps, {asked} calls"
+            f"effect: {len(forks)} forks, {len(doing)} did it anew by a word, {len(later)} model steps, {asked} calls"
         )
         assert asked < len(later) if caching else asked == len(later)
