@@ -254,3 +254,22 @@ def test_a_cancelled_task_is_tried_again_as_a_new_one(house: House, tmp_path: Pa
     assert f"task {task} is tried again as task {new}" in again.err
     assert house.rows("SELECT parent_id, root_id FROM task_executions WHERE id = ?", new) == [(task, task)]
     refused(house.run("tasks", "retry", new), 2, "INVALID_INPUT", "completed")
+
+
+def test_a_follower_without_the_needed_key_does_not_take_over(house: House) -> None:
+    """It says what is missing; one that has the key goes on, and a run without it leaves that task alone."""
+    house.extra["MULTIAGENT_OFFLINE__LATENCY_S"] = "0"
+    with_key = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_API_KEY": "a-key"}
+    without = dict(house.extra)
+    house.extra |= with_key
+    first = house.start("run", "What is 2 + 2?", fault="after-start-before-run:2")
+    assert house.finish(first).code == -signal.SIGKILL
+    (task,) = house.tasks()
+    house.extra = without
+    refused(house.run("tasks", "follow", task), 2, "INVALID_INPUT", "openai", "doctor")
+    other = house.run("run", "What is 3 + 3?", "--json")
+    assert (other.code, other.record["status"]) == (0, "completed")
+    assert house.tasks()[task] == "running"
+    house.extra |= with_key
+    assert house.run("tasks", "follow", task).code == 6
+    assert house.tasks()[task] == "failed"

@@ -26,6 +26,7 @@ from multiagent.app.system import SystemClock, SystemIds
 from multiagent.config.settings import Places, Settings
 from multiagent.core.events import Event
 from multiagent.core.principal import Principal
+from multiagent.core.task import FINISHED
 from multiagent.engines.base import RecoveringEngine, RunResult
 from multiagent.engines.factory import EngineParts, open_engine, own_home
 from multiagent.llm.factory import open_gate
@@ -96,7 +97,13 @@ class Platform:
 
     async def busy(self) -> bool:
         """Whether any task is under way here, or waits for a person or a time; paused ones have nothing to do."""
-        return any(row.status != "paused" for row in await self._storage.reader.unfinished())
+        rows = await self._storage.reader.unfinished()
+        return any(row.status != "paused" and not self._service.host.lacks(row.input) for row in rows)
+
+    async def lacks(self, task: str) -> str:
+        """Return what this process lacks to go on with a task, and what to do; nothing where it can."""
+        row = await self._storage.reader.task(TENANT, task)
+        return "" if row is None or row.status in FINISHED else self._service.host.lacks(row.input)
 
     async def drain(self, seconds: float) -> None:
         """Begin no step any more and give running ones so long to end; the rest stays to be gone on with."""
@@ -161,18 +168,19 @@ async def open_platform(places: Places, settings: Settings, environment: Mapping
                 steps=(*agent_steps.steps(asker), *employ_steps(asker, extensions.agents), *task_steps.steps(asker)),
             )
         )
-        dispatcher = Dispatcher(storage.writer, storage.reader, engine, clock)
+        host = this_host(config, environment, policy.bundle_hash, extensions.loads)
+        dispatcher = Dispatcher(storage.writer, storage.reader, engine, clock, host.lacks)
         uploads = Uploads(storage.objects, settings.attachments.max_mib << 20, settings.attachments.max_count)
         tools = tuple(spec.name for spec in runner.specs(LOCAL_USER) if task_steps.usable(spec, LOCAL_USER))
         offers = Offers(settings.task.max_nodes, tools, tuple(extensions.agents))
         service = Service(storage.writer, uploads, clock, ids, dispatcher.wake, offers.accept)
         service.recall = Sessions(storage.writer, storage.reader, clock, settings.session.max_tokens).recall
+        service.host = host
         platform = Platform(settings, storage, engine, service, policy.bundle_hash, offers)
         platform.offline_hint = offline_hint(config, environment)
         await gate.recover(TENANT)
-        host = this_host(config, environment, policy.bundle_hash, extensions.loads)
         await stack.enter_async_context(open_intake(home, asker, service, host))
-        platform.resumed = await engine.recover()
+        platform.resumed = await engine.recover(host.lacks)
         await stack.enter_async_context(background(dispatcher.run()))
         yield platform
 

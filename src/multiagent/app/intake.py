@@ -10,7 +10,8 @@ from multiagent.agents.recheck import Rechecker
 from multiagent.app.lifecycle import background
 from multiagent.llm.factory import GateConfig, describe, is_offline
 from multiagent.orchestrator.approvals import Approvals
-from multiagent.orchestrator.intake import Files, Host, Intake
+from multiagent.orchestrator.handover import Host
+from multiagent.orchestrator.intake import Files, Intake
 from multiagent.orchestrator.service import Service
 from multiagent.storage.factory import open_inbox
 

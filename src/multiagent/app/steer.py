@@ -23,7 +23,7 @@ from multiagent.app.system import SystemClock, SystemIds
 from multiagent.config.settings import Places, Settings
 from multiagent.core.errors import InvalidInput, NotFound, PlatformError, StorageUnavailable
 from multiagent.core.events import Event
-from multiagent.core.task import TaskInput
+from multiagent.core.task import FINISHED, TaskInput
 from multiagent.engines.factory import owner_of
 from multiagent.orchestrator.handover import Handover
 from multiagent.orchestrator.service import checked_query
@@ -35,9 +35,6 @@ from multiagent.storage.sql.base import CommandRow, CommandState, Reader
 POLL_S: Final = 0.02
 TAKEN_S: Final = 15.0
 """How long a terminal waits for a living owner to take and deliver its command before it says that it still waits."""
-
-FINISHED: Final = ("completed", "failed", "cancelled", "quarantined")
-"""How tasks end."""
 
 RETRIED: Final = ("failed", "cancelled", "quarantined")
 """Those that may be tried again."""

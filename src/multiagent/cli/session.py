@@ -18,12 +18,13 @@ from multiagent.app.follow import ENDS, WATCH_S
 from multiagent.app.look import look
 from multiagent.app.record import Record
 from multiagent.app.sandbox import ensure_runtime
-from multiagent.app.steer import FINISHED, hand_over, owner, taken, watch_home
+from multiagent.app.steer import hand_over, owner, taken, watch_home
 from multiagent.cli import output, report
 from multiagent.cli.live import LiveView
 from multiagent.cli.signals import until_stopped
 from multiagent.config.settings import Places, Settings
-from multiagent.core.errors import EngineOwned, PlatformError, SandboxError
+from multiagent.core.errors import EngineOwned, InvalidInput, PlatformError, SandboxError
+from multiagent.core.task import FINISHED
 
 GIVE_UP_S: Final = 2.0
 """How long a build that is given up may take to clear away what it began."""
@@ -183,6 +184,8 @@ class Stay:
 
     async def _own(self, platform: Platform) -> Record:
         self._platform = platform
+        if lack := await platform.lacks(self._task):
+            raise InvalidInput(f"task {self._task} cannot be gone on with here: {lack}")
         if self._handed:
             self._task, self._handed = await taken(self._home, self._task) or self._task, False
         async for event in platform.follow(self._task, self._after):

@@ -1,6 +1,6 @@
 """What a user submits, and what comes back: the records that every floor shares."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -11,6 +11,8 @@ from multiagent.core.settings import TaskSettings
 from multiagent.core.usage import Bill
 
 TaskStatus = Literal["queued", "running", "waiting", "paused", "completed", "failed", "cancelled", "quarantined"]
+FINISHED: Final[tuple[TaskStatus, ...]] = ("completed", "failed", "cancelled", "quarantined")
+"""How tasks end."""
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -27,6 +29,8 @@ class TaskInput(msgspec.Struct, frozen=True):
     """The start input of a task's workflow: small, frozen, by reference. ``seed`` (any text) seeds its randomness.
 
     ``plan`` is one that its user wrote; None: one is made. ``context`` is the head of what it is told of its session.
+    ``vendors`` and ``loads`` are the model vendors and modules of the process that accepted it: one that lacks any of
+    them does not go on with it.
     """
 
     task: str
@@ -39,6 +43,8 @@ class TaskInput(msgspec.Struct, frozen=True):
     end_user: str = ""
     plan: Plan | None = None
     context: str = ""
+    vendors: tuple[str, ...] = ()
+    loads: tuple[str, ...] = ()
 
 
 class Source(msgspec.Struct, frozen=True):

@@ -303,8 +303,11 @@ class Engine(Protocol):
 class RecoveringEngine(Engine, Protocol):
     """An engine that lives in this process: what it had under way goes on when it is told to."""
 
-    async def recover(self) -> tuple[str, ...]:
-        """Go on with every run that was under way; return their tasks' ids."""
+    async def recover(self, lacks: Callable[[bytes], str] = ...) -> tuple[str, ...]:
+        """Go on with every run that was under way; return their tasks' ids.
+
+        ``lacks`` says of a run's input what this process lacks for it; such a run stays for another process.
+        """
         ...
 
     async def drain(self, seconds: float) -> None:

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from multiagent.core.clock import Clock
-from multiagent.core.errors import InvalidInput, NotFound, PlatformError
+from multiagent.core.errors import EngineUnavailable, InvalidInput, NotFound, PlatformError
 from multiagent.core.events import EventDraft, EventKind
 from multiagent.core.facts import ApprovalEnded, TaskEnded
 from multiagent.core.fault import fault
@@ -28,7 +29,15 @@ _log = logging.getLogger("multiagent.dispatcher")
 class Dispatcher:
     """Reads undelivered commands, hands each to the engine, and marks it delivered."""
 
-    def __init__(self, writer: Writer, reader: Reader, engine: Engine, clock: Clock) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        reader: Reader,
+        engine: Engine,
+        clock: Clock,
+        lacks: Callable[[bytes], str] = lambda _input: "",
+    ) -> None:
+        self._lacks = lacks
         self._writer = writer
         self._reader = reader
         self._engine = engine
@@ -41,6 +50,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Deliver until cancelled. What fails for a time (storage, engine) is tried again at the next look."""
+        said = ""
         while True:
             self._woken.clear()
             try:
@@ -48,7 +58,9 @@ class Dispatcher:
             except PlatformError as error:
                 if not error.retryable:
                     raise
-                _log.warning("commands are delivered later: %s", error)
+                if said != error.message:
+                    _log.warning("commands are delivered later: %s", error)
+                said = error.message
             try:
                 async with asyncio.timeout(POLL_S):
                     await self._woken.wait()
@@ -111,10 +123,7 @@ class Dispatcher:
     async def _hand_over(self, command: CommandRow) -> None:
         tenant, task = command.tenant, command.task
         if command.kind == "submit":
-            row = await self._reader.task(tenant, task)
-            if row is None:
-                raise NotFound(f"there is no task {task}")
-            await self._engine.start(tenant, task, row.workflow, row.input)
+            await self._start(tenant, task)
         elif command.kind == "cancel":
             await self._engine.cancel(tenant, task, command.payload.decode("utf-8", "replace"))
         elif command.kind == "pause":
@@ -133,3 +142,11 @@ class Dispatcher:
             await self._engine.release(tenant, task)
         else:
             raise InvalidInput(f"the command {command.kind!r} is not known to this version")
+
+    async def _start(self, tenant: str, task: str) -> None:
+        row = await self._reader.task(tenant, task)
+        if row is None:
+            raise NotFound(f"there is no task {task}")
+        if lack := self._lacks(row.input):
+            raise EngineUnavailable(f"task {task} stays: {lack}")
+        await self._engine.start(tenant, task, row.workflow, row.input)

@@ -15,7 +15,7 @@ from multiagent.core.errors import EngineOwned, InvalidInput, PlatformError
 from multiagent.core.fault import fault
 from multiagent.core.principal import Principal
 from multiagent.orchestrator.approvals import Approvals
-from multiagent.orchestrator.handover import Handover
+from multiagent.orchestrator.handover import Handover, Host
 from multiagent.orchestrator.service import Service
 from multiagent.storage.sql.base import CommandRow, Inbox, Reader, Writer
 from multiagent.storage.sql.ops import DeliverCommand, StoreCommand
@@ -28,18 +28,6 @@ Take = Callable[[Principal, CommandRow], Awaitable[object]]
 """Stores a command of one kind, idempotent by its id; a PlatformError that is not retryable refuses it."""
 
 _log = logging.getLogger("multiagent.intake")
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """What this process can do for tasks that others hand over: the vendors it has keys for, the policy it runs,
-    the modules (``module:name``) it has loaded tools and agents from.
-    """
-
-    pid: int = 0
-    vendors: frozenset[str] = frozenset()
-    policy_version: str = ""
-    loads: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from multiagent.core.plan import Plan
 from multiagent.core.principal import Principal
 from multiagent.core.settings import TaskSettings
 from multiagent.core.task import TaskInput
-from multiagent.orchestrator.handover import Handover
+from multiagent.orchestrator.handover import Handover, Host
 from multiagent.orchestrator.uploads import Uploads
 from multiagent.orchestrator.workflows import TASK
 from multiagent.storage.sql.base import Writer
@@ -72,6 +72,8 @@ class Service:
         self._accepts = accepts
         self.recall: Recall | None = None
         """Set where tasks may belong to sessions; without one they are told nothing of theirs."""
+        self.host = Host()
+        """What this process has: a task that it accepts itself is gone on with only by one that has it, too."""
 
     async def submit(self, submission: Submission) -> TaskCreated:
         """Accept a task; return its id, and whether this call made it.
@@ -89,6 +91,8 @@ class Service:
             submission.session_tokens,
             submission.end_user,
             submission.idempotency_key,
+            loads=tuple(sorted(self.host.loads)),
+            vendors=tuple(sorted(self.host.vendors)),
             plan=submission.plan,
             recalled=submission.recalled,
         )
@@ -131,6 +135,8 @@ class Service:
             given.end_user,
             given.plan,
             given.context,
+            given.vendors,
+            given.loads,
         )
         ops: list[Op] = [PutUser(tenant=tenant, id=principal.user, time=now)]
         if given.session:

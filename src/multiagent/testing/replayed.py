@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -191,9 +191,9 @@ class RecordedEngine:
         """See ``Engine.replay``."""
         return await self._engine.replay(tenant, task)
 
-    async def recover(self) -> tuple[str, ...]:
+    async def recover(self, lacks: Callable[[bytes], str] = lambda _input: "") -> tuple[str, ...]:
         """See ``RecoveringEngine.recover``."""
-        return await self._engine.recover()
+        return await self._engine.recover(lacks)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, cast
 
 from multiagent.core.errors import (
@@ -56,7 +57,7 @@ class EmbeddedEngine:
             run = self._launch(await self._opened(row, definition))
         await asyncio.shield(run.started)
 
-    async def recover(self) -> tuple[str, ...]:
+    async def recover(self, lacks: Callable[[bytes], str] = lambda _input: "") -> tuple[str, ...]:
         """Go on with every run that this home had under way; return their tasks' ids.
 
         A run whose code drifted is quarantined; one that cannot go on here (its workflow or a step is not registered, a
@@ -68,6 +69,9 @@ class EmbeddedEngine:
                 continue
             if row.workflow not in self._parts.workflows:
                 _log.warning("task %s stays: no workflow %r is registered in this process", row.id, row.workflow)
+                continue
+            if lack := lacks(row.input):
+                _log.warning("task %s stays: %s", row.id, lack)
                 continue
             if await self._resume(row):
                 taken.append(row.id)
