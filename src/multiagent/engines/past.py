@@ -16,5 +16,8 @@ async def stored_results(reader: Reader, objects: Objects, row: TaskRow) -> dict
     """Return the committed results of a run's steps by key."""
     results: dict[str, bytes | Failure] = {}
     for key, found in (await reader.results(row.tenant, row.id)).items():
-        results[key] = await stored_value(objects, row.tenant, found)
+        if found.ref:
+            results[key] = await stored_value(objects, row.tenant, found)
+        else:
+            results[key] = found.value if found.error is None else found.error
     return results

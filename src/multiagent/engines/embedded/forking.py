@@ -77,7 +77,7 @@ async def forked(parts: Parts, wish: Wish) -> Opened | None:
         return None
     signals = tuple(one.key for one in rows if one.kind == "signal")
     return Opened(
-        row, crossed.kernel, crossed.tail, signature(row), fresh=False, outcomes=own.n, time=time, signals=signals
+        row, crossed.kernel, crossed.tail, signature(row), fresh=not pending, outcomes=own.n, time=time, signals=signals
     )
 
 

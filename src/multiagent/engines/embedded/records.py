@@ -48,7 +48,7 @@ class Arrived(msgspec.Struct, frozen=True):
 class Opened(msgspec.Struct, frozen=True):
     """A run that may begin in this process: new, or brought up to its journal's last row.
 
-    ``fresh``: no process has begun it before. ``ops`` go into its first transaction.
+    ``fresh``: no step that waits to be begun was begun before. ``ops`` go into its first transaction.
     """
 
     row: TaskRow

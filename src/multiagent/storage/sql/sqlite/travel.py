@@ -31,7 +31,7 @@ _FED: Final = """SELECT count(DISTINCT key) FROM journal
  WHERE tenant_id = :tenant AND task = :parent AND n <= :cut AND kind IN ('result', 'failed')"""
 _EVENTS: Final = """INSERT INTO events
  (tenant_id, task, seq, v, id, key, kind, time, principal, on_behalf_of, cause, trace_id, "commitment")
- SELECT tenant_id, :id, seq, v, :ids || printf('%010X', seq), key, kind, time, principal, on_behalf_of, cause,
+ SELECT tenant_id, :id, seq, v, :ids || substr(10000000000 + seq, 2), key, kind, time, principal, on_behalf_of, cause,
  trace_id, "commitment" FROM events WHERE tenant_id = :tenant AND task = :parent AND seq <= :seq"""
 _PAYLOADS: Final = """INSERT INTO event_payloads (tenant_id, task, key, v, seq, salt, payload)
  SELECT tenant_id, :id, key, v, seq, salt, payload FROM event_payloads
@@ -76,7 +76,7 @@ def fork_task(scribe: Scribe, op: ForkTask) -> TaskForked:
 
 def _ids(op: ForkTask) -> str:
     """Return what the ids of the copied events begin with: the time and 30 bits of the fork's own; their last ten
-    characters, hexadecimal and so Crockford's too, are the seq.
+    characters are the seq, in decimal digits, which are Crockford's too.
     """
     return ulid(op.time, int.from_bytes(sha256(op.id.encode()).digest()[:10], "big"))[:_PREFIX]
 
