@@ -92,6 +92,7 @@ async def retry(places: Places, settings: Settings, task: str, environment: Mapp
         old.session,
         end_user=old.end_user,
         plan=old.plan,
+        loads=asked_for(settings.load),
         parent=task,
         root=row.root_id or task,
         vendors=tuple(sorted(present_vendors(gate_config(settings, "terminal"), environment))),
