@@ -136,3 +136,29 @@ def test_a_killed_agent_of_ones_own_goes_on_and_its_questions_are_paid_once(hous
     told = json.loads(run.out)
     assert told["text"] == "it was worth the wait"
     assert told["bill"]["model_calls"] == 1
+
+
+def test_plans_are_made_and_checked_by_the_process_that_owns_the_home(house: House) -> None:
+    """A terminal that does not know the owner's tools leaves their names to it."""
+    owner = house.start("run", "wait", "--plan", plan("patient"), "--load", "user_agents:Patient")
+    assert owner.stderr is not None
+    for line in owner.stderr:
+        if "t0 started" in line:
+            break
+    try:
+        preview = house.run("plan", "What is 2 + 2?", "--json")
+        assert preview.code == 0, preview.err
+        assert json.loads(preview.out)["mode"] == "simple"
+        known = {"tasks": [{"id": "a", "instruction": "What is 6 * 7?", "tools": ["calculator"]}]}
+        Path("known.json").write_text(json.dumps(known))
+        run = house.run("run", "sums", "--plan", "known.json", "--json")
+        assert run.code == 0, run.err
+        assert "**42**" in json.loads(run.out)["text"]
+        Path("unknown.json").write_text(json.dumps(known).replace("calculator", "abacus"))
+        refused = house.run("run", "sums", "--plan", "unknown.json")
+        assert refused.code == 2, (refused.out, refused.err)
+        assert "PLAN_INVALID" in refused.err
+        assert "tasks[0].tools[0]: unknown tool 'abacus'" in refused.err
+    finally:
+        owner.kill()
+        owner.communicate()
