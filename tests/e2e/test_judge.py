@@ -66,6 +66,8 @@ class Inline:
     steps: AgentSteps
     task: str
     events: list[Any] = field(default_factory=list)
+    cuts: int = 0
+    inherited: bool = False
 
     async def step(self, definition: StepDef[Any, Any], given: Any, key: str) -> Any:
         return await getattr(self.steps, definition.name)(Info(self.task, key), given)
