@@ -39,6 +39,10 @@ def answer(folder: Path, text: str, query: str, name: str = "t.csv") -> str:
         ("how many rows have units below 25?", ["`units` < 25 (2 of 4)", "Rows that meet this: **2**"]),
         ("total units where region is west", ["(0 of 4)", "Not answered: no row meets this."]),
         ("how many units does ink have in total?", ["`product` = ink", "total 50,"]),
+        ("total units between 2024-01-02 and 2024-01-03", ["`date` >= 2024-01-02, `date` <= 2024-01-03", "total 50,"]),
+        ("total price where units between 15 and 35", ["`units` >= 15, `units` <= 35 (2 of 4)", "total 4.5,"]),
+        ("total units of north and south", ["total 60,", "largest is **north** with 40; smallest is south with 20"]),
+        ("不在north的units总和", ["`region` != north", "总和 60，"]),
         ("what percentage of rows are pen?", ["Share of rows where `product` = pen: 50%** (2 of 4)"]),
     ],
 )
@@ -53,6 +57,9 @@ def test_conditions_are_applied_and_told(tmp_path: Path, query: str, facts: list
         ("total units in Atlantis", "Atlantis"),
         ("total units in February and March 2023 for widgets", "widgets"),
         ("上海的 units 总和", "上海"),
+        ("is the total units more than 50?", "50"),
+        ("weighted average of units", "weighted"),
+        ("what will units be next month?", "next month"),
     ],
 )
 def test_a_condition_that_cannot_be_applied_is_told(tmp_path: Path, query: str, word: str) -> None:
@@ -183,3 +190,17 @@ def test_a_table_without_rows_answers_nothing(tmp_path: Path, text: str) -> None
     told = answer(tmp_path, text, "total a")
     assert "Not answered: t.csv has no rows of data." in told
     assert "0 " not in told.replace("(0 rows)", "")
+
+
+@pytest.mark.parametrize(
+    ("query", "fact"),
+    [
+        ("total v in 2020", "total 30,"),
+        ("total v after 2019", "total 70,"),
+        ("total v from 2019 to 2021", "total 80,"),
+        ("total v in 2019 and 2021", "total 50,"),
+        ("total v in 2031", "no row meets this"),
+    ],
+)
+def test_years_in_a_column_of_whole_numbers_are_conditions(tmp_path: Path, query: str, fact: str) -> None:
+    assert fact in answer(tmp_path, "year,v\n2019,10\n2020,30\n2021,40\n", query)

@@ -171,11 +171,12 @@ def _meant(wanted: list[Want], source: Source, file: File) -> Generator[Call, Ob
     texts = list(dict.fromkeys(one.said for one in wanted if one.said))
     if not texts:
         return wanted
-    cells = ", ".join(f"{one!r}: cited(t, {one!r})" for one in texts)
-    code = f"t = {source.code}\nshow({{'cited': {{{cells}}} if t else {{}}}})"
+    calls = ", ".join(f"{one!r}: cited(t, {one!r})" for one in texts)
+    code = f"t = {source.code}\nshow({{'cited': {{{calls}}} if t else {{}}}})"
     found = yield from _run([file], cell(code, source.simpler))
     told = found["cited"] if isinstance(found, dict) else {}
-    return [where(one, lists(told.get(one.said))) if isinstance(told, dict) else one for one in wanted]
+    cells = {text: lists(told.get(text)) if isinstance(told, dict) else [] for text in texts}
+    return list(dict.fromkeys(part for one in wanted for part in where(one, cells.get(one.said, []))))
 
 
 def chosen(asked: Asked, source: Source) -> list[Want]:
@@ -227,7 +228,7 @@ def _call(want: Want, source: Source) -> str:
             "on(" + compared
             if kind == "date"
             else "compare(" + compared
-            if kind in NUMBERS and one.sign not in "!="
+            if kind in NUMBERS and len(one.values) == 1
             else among
         )
     table = "t" if part == "t" else "p"

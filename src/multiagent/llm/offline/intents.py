@@ -144,16 +144,21 @@ def _nearly(query: str, columns: list[str]) -> tuple[str, list[str]]:
 def filters(text: str, named: list[str]) -> tuple[str, list[Filter]]:
     """Return the text without its conditions on named columns, and these conditions."""
     found: list[Filter] = []
+    for hit in words()["range"].finditer(text):
+        found += [Filter(named[int(hit[1])], sign, (one,)) for sign, one in ((">=", hit[2]), ("<=", hit[3]))]
+    text = words()["range"].sub(" ", text)
     value = r"[\"'“「]([^\"'”」]+)[\"'”」]|(-?\d[\d.,:/-]*\d|\d)|([\w-]+)"
     for sign in SIGNS:
         lead = r"(?:where|with|for|if|when|whose|in which|only|当|其中|对于|只看|满足)\s*(?:the )?"
         lead += "" if sign in {"=", "!="} else "|"
         pattern = re.compile(rf"(?:{lead})⟦(\d+)⟧\s*(?:{words()[sign].pattern})\s*(?:{value})", re.IGNORECASE)
         for hit in pattern.finditer(text):
+            if hit[0][0] == "⟦" and words()["sum of"].search(hit.string[: hit.start()]):
+                continue
             given = next(one for one in hit.groups()[1:] if one is not None)
             if sign in {"=", "!="} or re.match(r"-?\d", given):
                 found.append(Filter(named[int(hit[1])], sign, (given,)))
-        text = pattern.sub(" ", text) if found else text
+            text = text.replace(hit[0], " ") if found else text
     return text, found
 
 
@@ -212,6 +217,7 @@ def strangers(clause: str, names: str = "") -> tuple[tuple[str, ...], tuple[str,
         )
         if not known:
             unknown[word] = word[0].isdigit() or bool(words()["marker"].search(text[: hit.start()]))
+    unknown |= {hit[0]: True for hit in words()["beyond"].finditer(clause)}
     han = re.sub("|".join(words()[op].pattern for op in get_args(Op)), " ", text, flags=re.IGNORECASE)
     unknown |= dict.fromkeys(re.findall(r"[\u4e00-\u9fff]{2,}", words()["known han"].sub(" ", han)), True)
     return tuple(unknown), tuple(
@@ -219,22 +225,41 @@ def strangers(clause: str, names: str = "") -> tuple[tuple[str, ...], tuple[str,
     )
 
 
-def where(want: Want, cited: list[list[object]]) -> Want:
-    """Return what is wanted of the rows that a clause names by these cells: column, cell, where it begins and ends."""
+def where(want: Want, cited: list[list[object]]) -> list[Want]:
+    """Return what is wanted of the rows that a clause names by these cells: column, cell, where it begins and ends.
+
+    Totals of several cells of one column are wanted apart, too.
+    """
     found: dict[tuple[str, str], tuple[str, ...]] = {}
+    years: list[tuple[str, str, tuple[int, int]]] = []
     unknown, absent = want.unknown, want.absent
     for column, cell, start, end in sorted(cited, key=lambda one: int(str(one[2]))):
-        name, before, after = str(cell), want.said[: int(str(start))], want.said[int(str(end)) :]
+        name, span = str(cell), (int(str(start)), int(str(end)))
+        before, after = want.said[: span[0]], want.said[span[1] :]
         if len(name) > 1 or (name.isupper() and before.strip()) or words()["marker"].search(before):
             out = words()["out"].search(before) or words()["out after"].match(after)
             key = str(column), "!=" if out else "="
-            found[key] = (*found.get(key, ()), name)
-            unknown = tuple(
-                one for one in unknown if one.lower().removesuffix("'s").removesuffix("s") not in name.lower()
-            )
+            if re.fullmatch(r"(?:19|20)\d\d", name) and not out:
+                years.append((str(column), name, span))
+            else:
+                found[key] = (*found.get(key, ()), name)
+            unknown = tuple(one for one in unknown if not _met(one.lower(), name.lower()))
+            unknown = tuple(one.replace(name, "") or name for one in unknown)
             absent = ""
-    cells = tuple(Filter(column, sign, values) for (column, sign), values in found.items())
-    return msgspec.structs.replace(want, filters=want.filters + cells, unknown=unknown, absent=absent)
+    signs = spanned(want.said, [span for *_, span in years])
+    if signs and signs != ["="]:
+        moments = [Filter(column, sign, (year,)) for sign, (column, year, _) in zip(signs, years, strict=True)]
+    else:
+        moments = [Filter(years[0][0], "=", tuple(year for _, year, _ in years))] if years else []
+    cells = [Filter(column, sign, values) for (column, sign), values in found.items()]
+    told = msgspec.structs.replace(want, filters=(*want.filters, *cells, *moments), unknown=unknown, absent=absent)
+    apart = tuple(one.column for one in cells if one.sign == "=" and len(one.values) > 1)
+    more = [msgspec.structs.replace(told, op="groups", by=apart)] if apart and want.op == "sums" else []
+    return [told, *more]
+
+
+def _met(word: str, cell: str) -> bool:
+    return word.removesuffix("'s").removesuffix("s") in cell or cell in {word, word.removesuffix("s")}
 
 
 def _absent(clause: str, numbers: list[str]) -> str:
@@ -247,27 +272,41 @@ def dated(clause: str, columns: dict[str, str]) -> tuple[str, list[Filter]]:
     """Return a clause without its one date, and the condition on the table's one column of dates that it states."""
     places = [name for name, kind in columns.items() if kind == "date"]
     hits = list(words()["date"].finditer(clause)) if len(places) == 1 else []
-    if len(hits) != 1:
+    signs = spanned(clause, [hit.span() for hit in hits])
+    days = [_day(hit) for hit in hits]
+    if len(signs) != len(hits) or any(sign != "=" and day[0] == "-" for sign, day in zip(signs, days, strict=True)):
         return clause, []
-    told = hits[0].groupdict()
+    for hit in reversed(hits):
+        clause = f"{clause[: hit.start()]}◇{clause[hit.end() :]}"
+    return clause, [Filter(places[0], sign, (day,)) for sign, day in zip(signs, days, strict=True)]
+
+
+def _day(hit: re.Match[str]) -> str:
+    """Return year-month-day as a date names them; what it does not is empty."""
+    told = hit.groupdict()
     year, month, day = (
         "".join(told[f"{part}{way}"] or "" for way in "abcde" if f"{part}{way}" in told) for part in "ymd"
     )
-    month = str("janfebmaraprmayjunjulaugsepoctnovdec".find(month[:3].lower()) // 3 + 1) if month.isalpha() else month
-    before = clause[: hits[0].start()]
-    sign = next((one for one in (">=", "<=", ">", "<") if words()[f"date {one}"].search(before)), "=")
-    if sign != "=" and not year:
-        return clause, []
-    return f"{before}◇{clause[hits[0].end() :]}", [Filter(places[0], sign, (f"{year}-{month}-{day}",))]
+    names = "janfebmaraprmayjunjulaugsepoctnovdec"
+    return f"{year}-{names.find(month[:3].lower()) // 3 + 1 if month.isalpha() else month}-{day}"
+
+
+def spanned(text: str, places: list[tuple[int, int]]) -> list[str]:
+    """Return how rows compare with one or two moments at these places of a text; none where that is not clear."""
+    if len(places) == 2 and words()["to"].fullmatch(text[places[0][1] : places[1][0]]):
+        return [">=", "<="] if words()["from"].search(text[: places[0][0]]) else []
+    before = text[: places[0][0]] if len(places) == 1 else ""
+    return (
+        [next((one for one in (">=", "<=", ">", "<") if words()[f"date {one}"].search(before)), "=")][: len(places)]
+        if len(places) < 2
+        else []
+    )
 
 
 def ops_clear(ops: list[Op], clause: str) -> bool:
     """Whether a clause that names no column says clearly what it is after."""
-    return (
-        bool(CLEAR.intersection(ops))
-        or "profile" in ops
-        or ("groups" in ops and bool(words()["strong"].search(clause)))
-    )
+    grouped = "groups" in ops and words()["strong"].search(clause)
+    return bool(CLEAR.intersection(ops) or "profile" in ops or grouped)
 
 
 def _meant(ops: list[Op], clause: str, kinds: list[str], *, grouped: bool) -> list[Op]:
