@@ -273,3 +273,18 @@ def test_a_follower_without_the_needed_key_does_not_take_over(house: House) -> N
     house.extra |= with_key
     assert house.run("tasks", "follow", task).code == 6
     assert house.tasks()[task] == "failed"
+
+
+@pytest.mark.parametrize("file", ["multiagent.db", "inbox.db"])
+def test_a_home_of_a_newer_version_takes_no_commands(house: House, file: str) -> None:
+    """Told so, whichever of its files is newer, and nothing is lost."""
+    first = house.start("run", "What is 2 + 2?")
+    task = begun(house)
+    kill(first)
+    assert house.run("tasks", "cancel", task).code == 0
+    connection = sqlite3.connect(house.home / file)
+    connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    for command in (("tasks", "cancel", task), ("tasks", "follow", task), ("run", "What is 3 + 3?", "--detach")):
+        refused(house.run(*command), 7, "STORAGE_NEWER", "newer")
+    assert inbox(house) == [("cancel", task)]

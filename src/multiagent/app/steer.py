@@ -55,6 +55,7 @@ async def hand_over(places: Places, settings: Settings, wanted: Ask, environment
     Raises InvalidInput, AttachmentRejected, StorageError's children.
     """
     home, attachments = Path(places.home), settings.attachments
+    await _state(home, "")  # a home that this version cannot read takes no task
     query = checked_query(wanted.query)
     plan = Offers(settings.task.max_nodes).read(wanted.plan, wanted.files)
     uploads = Uploads(open_objects(home), attachments.max_mib << 20, attachments.max_count)

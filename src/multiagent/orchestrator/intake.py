@@ -20,8 +20,8 @@ from multiagent.orchestrator.service import Service
 from multiagent.storage.sql.base import CommandRow, Inbox, Reader, Writer
 from multiagent.storage.sql.ops import DeliverCommand, StoreCommand
 
-POLL_S: Final = 0.1
-"""How often the inbox is looked at: half of the 200 ms within which a command is taken."""
+POLL_S: Final = 0.05
+"""How often the inbox is looked at: a quarter of the 200 ms within which a command is taken."""
 
 T = TypeVar("T")
 Take = Callable[[Principal, CommandRow], Awaitable[object]]
