@@ -156,6 +156,9 @@ def _of_groups(table: Table, numeric: dict[str, list[float | None]]) -> Iterable
         ordered = sorted((math.fsum(part) for part in sums.values()), reverse=True)
         yield from (one - two for one, two in itertools.pairwise(ordered))
         yield len(sums)
+        for way in (math.fsum, statistics.fmean, len, min, max):
+            ranks = [round(way(part), 9) for part in sums.values()]
+            yield from (ranks.count(max(ranks)), ranks.count(min(ranks)))
 
 
 def _of_pairs(numeric: dict[str, list[float | None]]) -> Iterable[float]:
