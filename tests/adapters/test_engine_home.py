@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from multiagent.core.errors import ConfigInvalid, EngineOwned, EngineUnavailable, StorageFull
+from multiagent.core.errors import ConfigInvalid, EngineOwned, EngineUnavailable, NotFound, StorageFull
 from multiagent.core.events import EventHeader, EventKind
+from multiagent.core.travel import Changes
 from multiagent.engines.base import Context, Step, StepInfo, Workflow
 from multiagent.engines.factory import EngineParts, open_engine
 from multiagent.storage.factory import open_storage
 from multiagent.storage.sql.base import Writer
+from multiagent.storage.sql.keeping import PruneTask
 from multiagent.storage.sql.ops import Op
 from multiagent.testing.bench import TENANT, Bench, Gate, open_bench
 from multiagent.testing.clock import ManualClock
@@ -182,3 +184,19 @@ async def test_a_full_disk_is_waited_for_or_the_task_is_put_aside_and_taken_up_a
             async with asyncio.timeout(20):
                 assert (await engine.result(TENANT, "task")).value == b'{"value":2,"text":""}'
     assert ran == (["chain/0", "chain/1"] if commits == 3 else ["chain/0", "chain/0", "chain/1"])
+
+
+async def test_a_pruned_past_is_not_gone_back_to_and_a_fork_of_it_lives_on(bench: Bench) -> None:
+    task = await bench.start(CHAIN, 2)
+    await bench.value(task)
+    await bench.engine.fork(TENANT, "fork", task, "chain/0", Changes())
+    await bench.value("fork")
+    bench.engine.exclude(task, "its history was pruned")
+    assert await bench.storage.writer.commit(PruneTask(tenant=TENANT, id=task, time=1)) == (True,)
+    with pytest.raises(NotFound, match="pruned"):
+        await bench.engine.state(TENANT, task, 0)
+    with pytest.raises(NotFound, match="pruned"):
+        await bench.engine.fork(TENANT, "late", task, 0, Changes())
+    assert (await bench.engine.replay(TENANT, "fork")).status == "completed"
+    await bench.engine.fork(TENANT, "forks-fork", "fork", "chain/0", Changes())
+    assert await bench.value("forks-fork") == Job(2)

@@ -21,7 +21,7 @@ from multiagent.engines.embedded.records import Opened, Parts
 from multiagent.engines.embedded.recovery import signature
 from multiagent.engines.embedded.travel import find_cut
 from multiagent.engines.kernel import FORK, encode
-from multiagent.engines.past import start_of, stored_results
+from multiagent.engines.past import check_kept, start_of, stored_results
 from multiagent.storage.sql import travel
 from multiagent.storage.sql.base import TaskRow
 from multiagent.storage.sql.ops import AppendOutcome, Op
@@ -49,6 +49,7 @@ class Wish:
 async def forked(parts: Parts, wish: Wish) -> Opened | None:
     """Commit a fork and return it, ready to run; None where its id is taken by then."""
     parent = wish.parent
+    check_kept(parent)
     journal = await parts.reader.journal(parent.tenant, parent.id)
     rows = rows_to(journal, await find_cut(parts.reader, parent, journal, wish.at))
     if not rows:

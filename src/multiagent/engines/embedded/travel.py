@@ -7,6 +7,7 @@ from multiagent.core.travel import Moment, Point
 from multiagent.engines.base import Workflow
 from multiagent.engines.embedded.records import Parts
 from multiagent.engines.embedded.recovery import replay_to
+from multiagent.engines.past import check_kept
 from multiagent.engines.travel import capture, cut_at, ended_step, fed, step_of
 from multiagent.storage.sql.base import Reader, TaskRow
 
@@ -22,6 +23,7 @@ async def find_cut(reader: Reader, row: TaskRow, journal: tuple[Outcome, ...], a
 
 async def moment(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any], at: Point) -> Moment:
     """Return what stood in a run at a point: its outcomes up to there, fed to a kernel that does nothing."""
+    check_kept(row)
     reader = parts.reader
     journal = await reader.journal(row.tenant, row.id)
     cut = await find_cut(reader, row, journal, at)
