@@ -74,3 +74,15 @@ def test_the_owner_prunes_and_leaves_what_runs(house: House) -> None:
     finished = house.finish(running)
     assert (finished.code, "4" in str(finished.record["text"])) == (0, True), finished.err
     assert house.run("replay", str(finished.record["task"])).code == 0
+
+
+def test_a_sessions_budget_holds_over_its_tasks(house: House) -> None:
+    """Tasks of a session share its tokens: once they are used up the next one is refused, another session's is not."""
+    house.extra["MULTIAGENT_BUDGET__SESSION_TOKENS"] = "12000"
+    codes = [house.run("run", f"What is {n} * 17?", "--session", "s1", "-q").code for n in range(2, 8)]
+    assert codes[0] == 0
+    assert codes[-1] == 4
+    shown = house.run("sessions", "show", "s1", "--json").record
+    assert shown["limit_tokens"] == 12000
+    assert 0 < shown["session"]["tokens_used"] <= 12000  # type: ignore[index]
+    assert house.run("run", "What is 2 * 17?", "--session", "s2", "-q").code == 0

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.house import House
+from tests.e2e.test_cli_control import until
 
 GUARD_S = 60
 
@@ -228,3 +229,19 @@ def test_histories_are_exported_and_checked(house: House, tmp_path: Path) -> Non
         assert (refused.code, "INVALID_INPUT" in refused.err) == (2, True)
     assert house.run("history", "export", "nobody", str(whole)).code == 9
     assert house.run("history", "export", task, str(tmp_path / "no" / "folder.json")).code == 7
+
+
+def test_what_happens_is_followed_and_forks_are_made_by_the_owner_of_the_home(house: House) -> None:
+    """While one terminal's task is under way, another follows its events to their end, a third forks an older task."""
+    old = the_task(house)
+    slow = House(house.home, house.cache, "", house.extra | {"MULTIAGENT_OFFLINE__LATENCY_S": "3"})
+    running = slow.start("run", "What is 2 + 2?", "--json")
+    until(house.in_flight, "no step began")
+    task = next(one for one, status in house.tasks().items() if status == "running")
+    follower = house.start("tasks", "events", task, "--follow", "--kind", "task.*", "--json")
+    fork = house.run("fork", old, "--set", 'a/t1/act/1/0/run:/content="53"', "--json")
+    assert (fork.code, "53" in str(fork.record["text"])) == (0, True), fork.err
+    followed = house.finish(follower)
+    kinds = [json.loads(line)["header"]["kind"] for line in followed.out.splitlines()]
+    assert (kinds[0], kinds[-1]) == ("task.submitted", "task.completed")
+    assert house.finish(running).code == 0

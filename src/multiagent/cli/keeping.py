@@ -98,15 +98,17 @@ def show(session: SESSION, json: JSON = False) -> None:
 
     from multiagent.app.sessions import look
 
-    places, _ = here()
+    places, settings = here()
+    limit = settings.budget.session_tokens
     found = asyncio.run(look(Path(places.home), session))
     if found is None:
         raise NotFound(f"there is no session {session!r} here; `multiagent sessions list` shows those there are")
     row, memory = found
     if json:
-        output.as_json({"session": row, "turns": memory.turns, "files": memory.files})
+        output.as_json({"session": row, "limit_tokens": limit, "turns": memory.turns, "files": memory.files})
         return
-    output.answer(f"session {row.id}: {len(memory.turns)} tasks remembered, {row.tokens_used:,} tokens used")
+    of = f" of {limit:,}" if limit is not None else ""
+    output.answer(f"session {row.id}: {len(memory.turns)} tasks remembered, {row.tokens_used:,}{of} tokens used")
     for number, turn in enumerate(memory.turns, 1):
         output.answer(f"{number}. {turn.query}  [{turn.task}]")
         output.answer("\n".join(f"     {line}" for line in turn.answer.splitlines()) or "     (no answer)")
