@@ -43,6 +43,7 @@ def answer(folder: Path, text: str, query: str, name: str = "t.csv") -> str:
         ("total price where units between 15 and 35", ["`units` >= 15, `units` <= 35 (2 of 4)", "total 4.5,"]),
         ("total units of north and south", ["total 60,", "largest is **north** with 40; smallest is south with 20"]),
         ("不在north的units总和", ["`region` != north", "总和 60，"]),
+        ("what fraction of region is north?", ["Share of rows where `region` = north: 50%** (2 of 4)"]),
         ("what percentage of rows are pen?", ["Share of rows where `product` = pen: 50%** (2 of 4)"]),
     ],
 )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
-from multiagent.llm.offline.guest_stats import Found, numeric, rough, tally, tidy, total
+from multiagent.llm.offline.guest_stats import Found, rough, tally, tidy, total
 from multiagent.llm.offline.guest_table import Table, number
 
 
@@ -77,7 +77,7 @@ def told(part: Table, call: Callable[[Table], object]) -> Found:
 def share(part: Table, whole: Table, of: list[int]) -> list[Found]:
     """Return how much of the whole's rows, or of the totals of columns, a part has."""
     pairs: list[tuple[str, float, float]] = []
-    for at in numeric(whole, of) if of else []:
+    for at in [at for at in of if whole.kinds[at] in {"int", "float"}]:
         a, b = ([one for one in side.values(at) if one is not None] for side in (part, whole))
         pairs.append((whole.names[at], tidy(total(a)), tidy(total(b))))
     pairs = pairs or [("", part.size, whole.size)]
