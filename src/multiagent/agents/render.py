@@ -57,6 +57,13 @@ class ShownTool(msgspec.Struct, frozen=True):
     description: str
 
 
+class ShownAgent(msgspec.Struct, frozen=True):
+    """An item of ``<agents>`` of decompose: an agent of the user's own, and what it can do."""
+
+    name: str
+    capabilities: tuple[str, ...]
+
+
 class ShownPart(msgspec.Struct, frozen=True):
     """An item of ``<results>`` of synthesize."""
 

@@ -11,8 +11,9 @@ from multiagent.agents import steps as agent_steps
 from multiagent.agents.asking import Asker
 from multiagent.agents.desk import employ_steps
 from multiagent.agents.ports import Ports
+from multiagent.agents.steps import Steps
 from multiagent.app.ask import Ask
-from multiagent.app.extensions import asked_for, load_extensions
+from multiagent.app.extensions import Extensions, asked_for, capabilities, load_extensions
 from multiagent.app.faults import arm
 from multiagent.app.follow import follow
 from multiagent.app.intake import open_intake, this_host
@@ -40,6 +41,7 @@ from multiagent.orchestrator.workflows import TASK
 from multiagent.policy.factory import open_policy
 from multiagent.sandbox.factory import open_sandbox
 from multiagent.storage.factory import Storage, open_storage
+from multiagent.tools.base import Runner
 from multiagent.tools.factory import ToolOptions, open_tools
 
 TENANT: Final = "local"
@@ -165,14 +167,13 @@ async def open_platform(places: Places, settings: Settings, environment: Mapping
                 None,
                 EngineParts(storage.writer, storage.reader, storage.objects, clock, ids),
                 workflows=(TASK,),
-                steps=(*agent_steps.steps(asker), *employ_steps(asker, extensions.agents), *task_steps.steps(asker)),
+                steps=await _steps(asker, extensions),
             )
         )
         host = this_host(config, environment, policy.bundle_hash, extensions.loads)
         dispatcher = Dispatcher(storage.writer, storage.reader, engine, clock, host.lacks)
         uploads = Uploads(storage.objects, settings.attachments.max_mib << 20, settings.attachments.max_count)
-        tools = tuple(spec.name for spec in runner.specs(LOCAL_USER) if task_steps.usable(spec, LOCAL_USER))
-        offers = Offers(settings.task.max_nodes, tools, tuple(extensions.agents))
+        offers = _offers(settings, runner, extensions)
         service = Service(storage.writer, uploads, clock, ids, dispatcher.wake, offers.accept)
         service.recall = Sessions(storage.writer, storage.reader, clock, settings.session.max_tokens).recall
         service.host = host
@@ -183,6 +184,20 @@ async def open_platform(places: Places, settings: Settings, environment: Mapping
         platform.resumed = await engine.recover(host.lacks)
         await stack.enter_async_context(background(dispatcher.run()))
         yield platform
+
+
+async def _steps(asker: Asker, extensions: Extensions) -> Steps:
+    """Return every step that this process can do."""
+    return (
+        *agent_steps.steps(asker),
+        *employ_steps(asker, extensions.agents),
+        *task_steps.steps(asker, await capabilities(extensions.agents)),
+    )
+
+
+def _offers(settings: Settings, runner: Runner, extensions: Extensions) -> Offers:
+    tools = tuple(spec.name for spec in runner.specs(LOCAL_USER) if task_steps.usable(spec, LOCAL_USER))
+    return Offers(settings.task.max_nodes, tools, tuple(extensions.agents))
 
 
 def _chance() -> float:

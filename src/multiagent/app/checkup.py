@@ -12,12 +12,12 @@ from typing import Literal
 import msgspec
 
 from multiagent.agents.custom import CustomAgent, Health
+from multiagent.app.extensions import PATIENCE_S
 from multiagent.config.settings import Places, Settings
 from multiagent.config.sources import FILE
 from multiagent.core.errors import PlatformError
 
 _LOW_BYTES = 1 << 30
-_PATIENCE_S = 5.0
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -131,11 +131,11 @@ async def _agent(name: str, agent: CustomAgent) -> Finding:
         return await agent.get_capabilities(), await agent.health_check()
 
     asking = asyncio.ensure_future(asked())
-    await asyncio.wait({asking}, timeout=_PATIENCE_S)
+    await asyncio.wait({asking}, timeout=PATIENCE_S)
     if not asking.done():
         asking.cancel()
         return Finding(
-            f"agent {name}", "bad", f"did not say in {_PATIENCE_S:.0f} s how it is", "see to its health_check"
+            f"agent {name}", "bad", f"did not say in {PATIENCE_S:.0f} s how it is", "see to its health_check"
         )
     error = asking.exception()
     if error is not None:

@@ -1,5 +1,6 @@
 """Tools and agents of users' own: found by entry point or ``module:name``, taken over, or refused with the reason."""
 
+import asyncio
 import importlib
 import inspect
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from multiagent.agents.custom import CustomAgent
+from multiagent.agents.render import ShownAgent
 from multiagent.core.errors import ConfigInvalid
 from multiagent.tools.base import Tool
 from multiagent.tools.function import Function, FunctionTool
@@ -17,6 +19,9 @@ from multiagent.tools.seed_form import ClassTool, SeedTool
 
 GROUPS: Final = ("multiagent.tools", "multiagent.agents")
 """The entry points that are looked for in installed packages."""
+
+PATIENCE_S: Final = 5.0
+"""So long an agent may take to say what it can do, and how it is."""
 
 _AGENT: Final = ("execute_task", "get_capabilities", "health_check")
 _HOOKS: Final = ("preprocess_task", "postprocess_result")
@@ -52,6 +57,19 @@ def load_extensions(names: Sequence[str], folder: Path | None = None) -> Extensi
 def asked_for(text: str) -> tuple[str, ...]:
     """Return the names in a list that is separated by commas, each once."""
     return tuple(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
+
+
+async def capabilities(agents: Mapping[str, CustomAgent]) -> tuple[ShownAgent, ...]:
+    """Return what agents say they can do, for plans. ConfigInvalid where one cannot tell in time."""
+    found: list[ShownAgent] = []
+    for name, agent in agents.items():
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                told = await agent.get_capabilities()
+        except Exception as error:
+            raise ConfigInvalid(f"the agent {name} cannot say what it can do: {_told(error)}") from error
+        found.append(ShownAgent(name, tuple(str(one) for one in told)))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,11 @@ SCHEMA: Final = (
 )
 """The JSON Schema of an answer, as the response format carries it."""
 
+SCHEMA_WITH_AGENTS: Final = SCHEMA.replace('"attachments"],', '"attachments","agent"],').replace(
+    '"title":{"type":"string"},', '"title":{"type":"string"},"agent":{"type":"string"},'
+)
+"""The same where there are agents of the user's own: ``agent`` names one, or is empty."""
+
 TITLE_CHARS: Final = 120
 INSTRUCTION_CHARS: Final = 8_000
 ID: Final = re.compile(r"[a-z][a-z0-9_]{0,23}")
@@ -35,6 +40,7 @@ class Known(msgspec.Struct, frozen=True):
     tools: tuple[str, ...]
     attachments: tuple[str, ...]
     most: int
+    agents: tuple[str, ...] = ()
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -57,7 +63,7 @@ def read_plan(text: str, known: Known) -> Plan:
     cycle = find_cycle(draft.tasks)
     if cycle:
         raise PlanInvalid(f"the tasks {' → '.join((*cycle, cycle[0]))} wait for each other; remove one dependency")
-    return Plan(tuple(_tidy(node) for node in draft.tasks), draft.reason.strip())
+    return Plan(tuple(_tidy(node, known) for node in draft.tasks), draft.reason.strip())
 
 
 def _parse(text: str) -> Draft:
@@ -95,6 +101,8 @@ def _check_node(node: Node, ids: list[str], known: Known) -> None:
     _check_names(node.id, "depends_on", node.depends_on, ids)
     _check_names(node.id, "tools", node.tools, known.tools)
     _check_names(node.id, "attachments", node.attachments, known.attachments)
+    if known.agents:
+        _check_names(node.id, "agent", (node.agent,) if node.agent else (), known.agents)
 
 
 def _check_names(node: str, field: str, names: tuple[str, ...], allowed: Collection[str]) -> None:
@@ -104,7 +112,7 @@ def _check_names(node: str, field: str, names: tuple[str, ...], allowed: Collect
         raise PlanInvalid(f"task {node}: {field} names {unknown[0][:80]!r}, which does not exist; choose from {choice}")
 
 
-def _tidy(node: Node) -> Node:
+def _tidy(node: Node, known: Known) -> Node:
     return Node(
         node.id,
         " ".join(node.title.split()),
@@ -112,4 +120,5 @@ def _tidy(node: Node) -> Node:
         tuple(dict.fromkeys(node.depends_on)),
         tuple(dict.fromkeys(node.tools)),
         tuple(dict.fromkeys(node.attachments)),
+        agent=node.agent if node.agent in known.agents else "",
     )

@@ -9,7 +9,16 @@ from multiagent.agents.asking import Asker, Question
 from multiagent.agents.calls import AgentResult, sources_of
 from multiagent.agents.fsm import CUT
 from multiagent.agents.recalled import session_of
-from multiagent.agents.render import PlanLimits, Section, ShownPart, clip, sections, shown_attachments, shown_tools
+from multiagent.agents.render import (
+    PlanLimits,
+    Section,
+    ShownAgent,
+    ShownPart,
+    clip,
+    sections,
+    shown_attachments,
+    shown_tools,
+)
 from multiagent.agents.steps import PERMISSIONS
 from multiagent.core.errors import PlanInvalid
 from multiagent.core.label import Labels, join
@@ -39,7 +48,7 @@ from multiagent.orchestrator.calls import (
 )
 from multiagent.orchestrator.complexity import analyze, mode, needs_collaboration
 from multiagent.orchestrator.consent import Consent
-from multiagent.orchestrator.decompose import SCHEMA, Known, read_plan
+from multiagent.orchestrator.decompose import SCHEMA, SCHEMA_WITH_AGENTS, Known, read_plan
 from multiagent.orchestrator.given import of_plan
 from multiagent.orchestrator.sessions import remembering
 from multiagent.storage.sql.keeping import RememberTurn
@@ -51,12 +60,13 @@ Steps = tuple[Step[Any, Any], ...]
 PART_CHARS: Final = 12_000
 """The most that the synthesis is shown of one agent's answer."""
 
-_PLAN: Final = ResponseFormat("plan", SCHEMA)
 
+def steps(asker: Asker, hired: tuple[ShownAgent, ...] = ()) -> Steps:
+    """Return the steps of queues ``orchestrator`` (analyze, finish) and ``llm`` (decompose, synthesize).
 
-def steps(asker: Asker) -> Steps:
-    """Return the steps of queues ``orchestrator`` (analyze, finish) and ``llm`` (decompose, synthesize)."""
-    code = TaskSteps(asker)
+    ``hired`` are the agents of the user's own that plans may name.
+    """
+    code = TaskSteps(asker, hired)
     return (
         Step(ANALYZE, code.analyze),
         Step(DECOMPOSE, code.decompose),
@@ -70,9 +80,11 @@ def steps(asker: Asker) -> Steps:
 class TaskSteps:
     """The code of the steps, over the ports."""
 
-    def __init__(self, asker: Asker) -> None:
+    def __init__(self, asker: Asker, hired: tuple[ShownAgent, ...] = ()) -> None:
         self._asker = asker
         self._ports = asker.ports
+        self._hired = hired
+        self._format = ResponseFormat("plan", SCHEMA_WITH_AGENTS if hired else SCHEMA)
 
     async def analyze(self, info: StepInfo, given: AnalyzeInput) -> AnalyzeOutput:
         """Score the query, and find the tools its user may give to agents."""
@@ -97,7 +109,8 @@ class TaskSteps:
         """Ask a model for a plan and check it. Raises what ``Gate.complete`` raises; a bad plan is an output."""
         task = await self._asker.tasks.load(info.tenant, info.task)
         asked = await self._asker.ask(info, task, await self._planning(info, task, given))
-        known = Known(given.tools, tuple(one.name for one in task.attachments), given.max_nodes)
+        files, agents = (tuple(one.name for one in many) for many in (task.attachments, self._hired))
+        known = Known(given.tools, files, given.max_nodes, agents)
         plan, error = _read(asked.message.text, known)
         return DecomposeOutput(asked.head, asked.spent, plan, error)
 
@@ -105,7 +118,7 @@ class TaskSteps:
         if given.bad:
             chain = await self._asker.chains.load(info.tenant, given.bad)
             said: tuple[Message, ...] = (says("user", sections(Section("error", given.error))),)
-            return Question("repair", given.terms, said, given.bad, chain, response_format=_PLAN)
+            return Question("repair", given.terms, said, given.bad, chain, response_format=self._format)
         names = tuple(one.name for one in task.attachments)
         specs = self._ports.runner.specs(task.principal, given.tools) if given.tools else ()
         session, told = await session_of(self._asker.chains, info.tenant, task)
@@ -114,13 +127,14 @@ class TaskSteps:
             shown_attachments(await self._asker.described(info.tenant, task, names)),
             Section("tools", shown_tools(specs)),
             Section("limits", PlanLimits(given.max_nodes)),
+            *([Section("agents", self._hired)] if self._hired else []),
             *session,
         )
         said = (
             says("system", self._asker.prompts.system("decompose", given.terms.prompt_version)),
             says("user", text, labels=join(told, *(one.labels for one in task.attachments))),
         )
-        return Question("decompose", given.terms, said, response_format=_PLAN)
+        return Question("decompose", given.terms, said, response_format=self._format)
 
     async def synthesize(self, info: StepInfo, given: SynthesizeInput) -> SynthesizeOutput:
         """Ask a model for the one answer. Raises what ``Gate.complete`` raises."""

@@ -4,11 +4,13 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from multiagent.agents.custom import CustomAgent
 from multiagent.app import extensions
-from multiagent.app.extensions import asked_for, load_extensions
+from multiagent.app.extensions import asked_for, capabilities, load_extensions
 from multiagent.core.errors import ConfigInvalid
 
 MODULE = '''
@@ -158,3 +160,19 @@ def test_installed_packages_offer_theirs_by_entry_point(folder: Path, monkeypatc
 
 def test_names_are_separated_by_commas_and_counted_once() -> None:
     assert asked_for(" a:b, c:d ,a:b,, ") == ("a:b", "c:d")
+
+
+async def test_what_agents_can_do_is_asked_once_when_they_are_loaded(folder: Path) -> None:
+    found = await capabilities(load_extensions(["user_parts:Auditor"], folder).agents)
+    assert [(one.name, one.capabilities) for one in found] == [("auditor", ("audits",))]
+
+
+async def test_an_agent_that_cannot_say_what_it_can_do_is_refused() -> None:
+    class Dumb:
+        name = "dumb"
+
+        async def get_capabilities(self) -> list[str]:
+            raise KeyError("capabilities")
+
+    with pytest.raises(ConfigInvalid, match="the agent dumb cannot say what it can do: KeyError"):
+        await capabilities({"dumb": cast("CustomAgent", Dumb())})

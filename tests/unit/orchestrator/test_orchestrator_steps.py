@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from multiagent.agents.calls import AgentResult, Opening, Seat, Terms, ThinkInput
+from multiagent.agents.render import ShownAgent
 from multiagent.agents.steps import AgentSteps
 from multiagent.core.task import TaskResult
 from multiagent.core.usage import Bill, Usage
@@ -115,3 +116,31 @@ async def test_without_a_synthesis_the_finished_answers_stand_side_by_side(stage
     assert row is not None
     assert row.error is not None
     assert row.error.code == "BUDGET_EXCEEDED"
+
+
+async def test_a_planner_is_told_of_the_users_own_agents_and_may_name_them(stage: Stage, info: Info) -> None:
+    task = {"id": "t1", "title": "T", "instruction": "I", "tools": [], "agent": "auditor"}
+    plan = json.dumps({"reason": "r", "tasks": [task]})
+    stage.gate.reply = lambda _: answer(plan)
+    code = TaskSteps(stage.asker, (ShownAgent("auditor", ("audits ledgers",)),))
+    output = await code.decompose(info, DecomposeInput(TERMS, 12, ()))
+    assert output.plan is not None
+    assert output.plan.tasks[0].agent == "auditor"
+    request = stage.gate.asked[0][0]
+    assert '<agents>[{"name":"auditor","capabilities":["audits ledgers"]}]</agents>' in request.messages[1].text
+    assert request.response_format is not None
+    schema = json.loads(request.response_format.schema)["properties"]["tasks"]["items"]
+    assert "agent" in schema["properties"]
+    assert "agent" in schema["required"]
+
+
+async def test_a_planner_may_name_only_agents_that_there_are(stage: Stage, info: Info) -> None:
+    task = {"id": "t1", "title": "T", "instruction": "I", "agent": "nobody"}
+    stage.gate.reply = lambda _: answer(json.dumps({"reason": "r", "tasks": [task]}))
+    given = DecomposeInput(TERMS, 12, ())
+    refused = await TaskSteps(stage.asker, (ShownAgent("auditor", ()),)).decompose(info, given)
+    assert refused.plan is None
+    assert "'nobody', which does not exist; choose from auditor" in refused.error
+    ignored = await TaskSteps(stage.asker).decompose(info, given)
+    assert ignored.plan is not None
+    assert ignored.plan.tasks[0].agent == ""
