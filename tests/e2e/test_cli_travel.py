@@ -99,7 +99,7 @@ class Screen:
         return code
 
 
-@pytest.mark.requirement("C5.step")
+@pytest.mark.requirement("C5.step", "S.reliability.time-travel")
 def test_a_run_is_stepped_through_on_a_terminal(house: House) -> None:
     """Forward, back, to a breakpoint, a jump, the state, and out."""
     screen = Screen(house, "replay", the_task(house), "--step", "--break", "tool=calculator")
@@ -145,6 +145,7 @@ def test_events_are_filtered_and_followed(house: House) -> None:
     assert house.run("tasks", "events", task, "--kind", "tool").code == 2
 
 
+@pytest.mark.requirement("S.reliability.time-travel")
 def test_a_fork_inherits_its_past_free_and_goes_its_own_way(house: House) -> None:
     """No change: the same answer, the inherited call unpaid. Bad cuts and edits are refused before anything runs."""
     task = the_task(house)

@@ -47,6 +47,7 @@ class Sessions:
         Those are the ones in ``recalled``, and those that its query names; a file that is attached anew goes first.
         Raises InvalidInput for a name that is none, a session that is another user's, a file it does not know.
         """
+        given = msgspec.structs.replace(given, context="")  # only the owner says what a task is told
         if not given.session:
             if given.recalled:
                 raise InvalidInput(f"{given.recalled[0]}: there is no such file; only a session remembers files")

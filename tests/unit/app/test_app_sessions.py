@@ -100,3 +100,11 @@ async def test_sessions_are_apart_and_their_users_own(platform: Platform, table:
         await recall(Principal("local", "eve"), Handover("q", session="one"))
     with pytest.raises(InvalidInput, match="no session's name"):
         await recall(LOCAL_USER, Handover("q", session="../one"))
+
+
+async def test_what_a_task_is_told_is_never_its_senders_choice(platform: Platform) -> None:
+    """A context that comes with a task is dropped, in a session or without one."""
+    recall = platform._service.recall
+    assert recall is not None
+    for given in (Handover("q", context="ab" * 32), Handover("q", session="fresh", context="ab" * 32)):
+        assert (await recall(LOCAL_USER, given)).context == ""
