@@ -28,6 +28,7 @@ from multiagent.core.facts import (
 from multiagent.core.outcome import Failure
 from multiagent.core.plan import Node, Plan
 from multiagent.core.task import TaskInput, TaskResult, TaskStatus
+from multiagent.core.usage import Bill
 from multiagent.engines.base import Context, Forked, Workflow
 from multiagent.orchestrator.budget import Treasury, width
 from multiagent.orchestrator.calls import (
@@ -265,6 +266,8 @@ class TaskRun:
             result = await ctx.step(PLANNED, PlannedInput(given, self._analysis, planned), "planned")
         else:
             result = await ctx.step(FINISH, given, "finish")
+        if ctx.inherited:  # the cut is at the very end: the parent paid for all of it
+            result = msgspec.structs.replace(result, bill=Bill())
         bill = result.bill
         ended = TaskEnded(
             bill.usage.total,
