@@ -220,6 +220,30 @@ def test_a_detached_task_is_gone_on_with_when_the_owner_before_has_left(house: H
     until(lambda: gone(owner_of(house)), "the background owner did not end")
 
 
+def backgrounds(house: House) -> list[int]:
+    """The background owners of this home, serving or waiting."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if b"multiagent.app.owner" in line and f"MULTIAGENT_HOME={house.home}\0".encode() in environment:
+            found.append(int(process.name))
+    return found
+
+
+def test_one_background_owner_is_enough(house: House) -> None:
+    """Tasks left to it one after the other are done by the same process, and none is left behind."""
+    house.extra |= {"MULTIAGENT_OFFLINE__LATENCY_S": "0.5", "MULTIAGENT_OWNER__IDLE_S": "0.5"}
+    left = [house.run("run", f"What is {number} + 2?", "--detach", "--json") for number in range(4)]
+    until(lambda: len(backgrounds(house)) == 1, "not one background owner is there")
+    for one in left:
+        done = house.run("tasks", "wait", str(one.record["task"]), "--json", "--timeout", "60")
+        assert done.record["status"] == "completed"
+    until(lambda: not backgrounds(house), "the background owner did not end")
+
+
 def test_sigterm_drains_a_background_owner(house: House) -> None:
     """The running step ends and is kept, no other begins, and the task is gone on with later."""
     house.extra |= {"MULTIAGENT_OFFLINE__LATENCY_S": "2", "MULTIAGENT_OWNER__IDLE_S": "0.5"}

@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING, Final
 from multiagent.config.settings import Places, Settings
 from multiagent.config.sources import load, places
 from multiagent.core.errors import EngineOwned, PlatformError
-from multiagent.engines.factory import owner_of
+from multiagent.engines.factory import own_home, owner_of
 from multiagent.storage.factory import open_inbox, open_reader
 
 if TYPE_CHECKING:
     from multiagent.app.build import Platform
 
 LOOK_S: Final = 0.2
+PLACE: Final = "background"
+"""The folder whose lock the one background owner of a home holds, also while it waits for its turn."""
+
 _log = logging.getLogger("multiagent.owner")
 
 
@@ -83,13 +86,37 @@ async def _pause(stopped: asyncio.Event) -> None:
         return
 
 
+async def alone(where: Places, settings: Settings, stopped: asyncio.Event) -> None:
+    """Serve, unless another background owner of this home does or waits for its turn: one is enough.
+
+    A command is in the inbox before its background owner is started, so one that leaves looks there once more after
+    it has given up its place: who found the place taken has gone, and left the command to it.
+    """
+    home = Path(where.home)
+    while not stopped.is_set():
+        try:
+            with own_home(home / PLACE):
+                await serve(where, settings, stopped)
+        except EngineOwned:
+            return
+        if not await _left_over(home):
+            return
+
+
+async def _left_over(home: Path) -> bool:
+    if owner_of(home) is not None:
+        return await _anything(home)
+    async with open_inbox(home) as inbox:
+        return bool(await inbox.waiting(1))
+
+
 async def _main() -> int:
     stopped, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     where = places(os.environ)
     try:
-        await serve(where, load(Path(where.home), os.environ), stopped)
+        await alone(where, load(Path(where.home), os.environ), stopped)
     except PlatformError as error:
         _log.error("%s: %s", error.code, error.message)
         return 1
