@@ -50,6 +50,9 @@ STEERING = (
     Requirement("C5.step", "a finished run is stepped through on a terminal", CONTROL),
     Requirement("C2.fork", "a fork at each cut runs later steps only, inherits for nothing, repeats nothing", CONTROL),
     Requirement("C3.pause", "no step starts after PAUSED, and resume goes on", CONTROL),
+    Requirement(
+        "C1.kills", "100 kills -9 over 200 steered tasks: nothing lost, stuck, repeated or taken twice", CONTROL
+    ),
     Requirement("C1.commands", "an owner killed while commands wait: none is lost, none is taken twice", CONTROL),
     Requirement("C3.cancel", "steps, streams and programs stop within a second, nothing is spent after", CONTROL),
     Requirement("C4.refused", "changed, used, expired, foreign, concurrent decisions are each refused", CONTROL),
