@@ -85,7 +85,7 @@ def test_a_run_in_an_owned_home_is_handed_over_and_followed(house: House) -> Non
     assert f"process {first.pid}" in second.err
     assert "4" in str(house.finish(first).record["text"])
     for task in house.tasks():
-        begun_steps = [payload["step"] for _, kind, payload in house.events(task) if kind == "step.started"]
+        begun_steps = [str(payload["step"]) for _, kind, payload in house.events(task) if kind == "step.started"]
         assert sorted(begun_steps) == sorted(set(begun_steps))
 
 

@@ -11,8 +11,8 @@ from multiagent.agents.recheck import Rechecker
 from multiagent.core.principal import Principal
 from multiagent.core.settings import TaskSettings
 from multiagent.orchestrator.approvals import Approvals
-from multiagent.orchestrator.handover import Handover
-from multiagent.orchestrator.intake import Files, Host, Intake
+from multiagent.orchestrator.handover import Handover, Host
+from multiagent.orchestrator.intake import Files, Intake
 from multiagent.storage.factory import open_inbox
 from multiagent.storage.sql.base import CommandRow, CommandState, Inbox
 from tests.unit.agents.stage import USER, Stage, open_stage
