@@ -246,3 +246,15 @@ def test_what_happens_is_followed_and_forks_are_made_by_the_owner_of_the_home(ho
     kinds = [json.loads(line)["header"]["kind"] for line in followed.out.splitlines()]
     assert (kinds[0], kinds[-1]) == ("task.submitted", "task.completed")
     assert house.finish(running).code == 0
+
+
+def test_a_workflow_is_asked_and_signalled_from_any_terminal(house: House) -> None:
+    """What it published last is JSON by name; a finished task takes no signal, and no signal forges an approval."""
+    task = str(house.run("run", "What is 2 + 2?", "--json").record["task"])
+    every = json.loads(house.run("tasks", "query", task).out)
+    assert {"plan", "budget", "agent/t1"} <= set(every)
+    assert json.loads(house.run("tasks", "query", task, "agent/t1").out)["agent/t1"]["phase"] == "completed"
+    unknown = house.run("tasks", "query", task, "weather")
+    assert (unknown.code, "agent/t1" in unknown.err) == (2, True)
+    assert house.run("tasks", "signal", task, "weather", "1").code == 2
+    assert house.run("tasks", "signal", task, "approval/x", "1").code == 2

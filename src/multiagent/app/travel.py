@@ -15,7 +15,7 @@ from multiagent.app.build import TENANT
 from multiagent.app.history import History, read
 from multiagent.app.look import task_events
 from multiagent.core.budget import Limit
-from multiagent.core.errors import NonDeterminism, NotFound
+from multiagent.core.errors import InvalidInput, NonDeterminism, NotFound
 from multiagent.core.events import Event, EventKind
 from multiagent.core.facts import (
     AgentEnded,
@@ -308,6 +308,22 @@ def _fact(emit: Emit, kind: type[_Fact]) -> _Fact:
 async def tour(home: Path, task: str) -> Walk:
     """Return the walk of a task, its stored events with it; NotFound where there is no such task."""
     return Walk(await read(home, task), await task_events(home, task, 0))
+
+
+async def published(home: Path, task: str, name: str) -> dict[str, msgspec.Raw]:
+    """Return what a task's workflow has published by its newest outcome, as JSON by name (all where none is given).
+
+    NotFound where there is no such task, InvalidInput where nothing of that name is published.
+    """
+    walk = Walk(await read(home, task))
+    found = {key: msgspec.Raw(value) for key, value in walk.moment(len(walk.past.journal)).published.items()}
+    if not name:
+        return found
+    if name not in found:
+        raise InvalidInput(
+            f"task {task} has published no {name!r}; there is {', '.join(sorted(found)) or 'nothing yet'}"
+        )
+    return {name: found[name]}
 
 
 async def transcript(home: Path, head: str) -> tuple[Message, ...]:

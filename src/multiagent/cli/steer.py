@@ -27,6 +27,8 @@ def register(app: typer.Typer) -> None:
     app.command("unquarantine")(unquarantine)
     app.command("wait")(wait)
     app.command("answer")(answer)
+    app.command("signal")(signal)
+    app.command("query")(query)
 
 
 def pause(task: TASK, reason: REASON = "", json: JSON = False) -> None:
@@ -100,6 +102,38 @@ def answer(
 
     places, _ = here()
     tell("answer", asyncio.run(give(Path(places.home), task, text, approval)), json=json)
+
+
+def signal(
+    task: TASK,
+    name: Annotated[str, typer.Argument(help="The signal's name.")],
+    value: Annotated[str, typer.Argument(help="Its value, as JSON.")] = "null",
+    json: JSON = False,
+) -> None:
+    """Send a named signal to a task's workflow, from any terminal; it is taken once, also by one that waits later."""
+    import asyncio
+
+    import msgspec
+
+    from multiagent.app.steer import steer
+    from multiagent.orchestrator.signals import checked
+
+    places, _ = here()
+    payload = msgspec.json.encode(checked(name, value))
+    tell("signal", asyncio.run(steer(Path(places.home), "signal", task, payload)), json=json)
+
+
+def query(
+    task: TASK,
+    name: Annotated[str, typer.Argument(help="What is asked for; all there is where it is left out.")] = "",
+) -> None:
+    """Print what a task's workflow has published last (its plan, its agents, its budget, beliefs), as JSON."""
+    import asyncio
+
+    from multiagent.app.travel import published
+
+    places, _ = here()
+    output.as_json(asyncio.run(published(Path(places.home), task, name)))
 
 
 def _steer(kind: str, task: str, reason: str, *, json: bool) -> None:

@@ -17,6 +17,7 @@ from multiagent.engines.base import Engine
 from multiagent.orchestrator.approvals import Decision
 from multiagent.orchestrator.forking import fork
 from multiagent.orchestrator.keeping import KINDS, keep
+from multiagent.orchestrator.signals import send
 from multiagent.storage.sql.base import CommandRow, Reader, Writer
 from multiagent.storage.sql.ops import AppendEvent, DeliverCommand, Op, UpdateTask
 
@@ -134,6 +135,8 @@ class Dispatcher:
             decision = msgspec.json.decode(command.payload, type=Decision)
             word = msgspec.json.encode(decision.word)
             await self._engine.signal(tenant, task, f"approval/{decision.approval}", word, command.id)
+        elif command.kind == "signal":
+            await send(self._engine, command)
         elif command.kind == "fork":
             await fork(self._engine, command)
         elif command.kind in KINDS:
