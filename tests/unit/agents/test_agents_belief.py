@@ -38,7 +38,7 @@ def believed(prior: Fraction, seen: list[tuple[Fraction, Fraction]]) -> Belief:
     return belief
 
 
-@pytest.mark.requirement("C6.belief", "S.agents.belief")
+@pytest.mark.requirement("C6.belief", "S.agents.belief", "S.agents.belief")
 @given(chances, weights.filter(lambda seen: len(seen) <= 5))
 def test_an_update_equals_a_brute_force_bayes_calculation(
     prior: Fraction, seen: list[tuple[Fraction, Fraction]]

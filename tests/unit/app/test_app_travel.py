@@ -22,7 +22,7 @@ async def home(tmp_path: Path, register: Register) -> Path:
     return tmp_path / "home"
 
 
-@pytest.mark.requirement("C5.state")
+@pytest.mark.requirement("C5.states")
 async def test_the_state_at_every_cut_is_the_one_that_was_recorded_live(home: Path) -> None:
     """For every cut: plan, states, turns' tools, tokens and cost of all agents as the stored events told them."""
     walk = await tour(home, product_run.ID)
