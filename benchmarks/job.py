@@ -15,7 +15,7 @@ import pstats
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,7 @@ from multiagent.orchestrator.uploads import Uploads
 from multiagent.orchestrator.workflows import TASK
 from multiagent.policy.factory import open_policy
 from multiagent.storage.factory import open_storage
+from multiagent.tools.base import Tool, ToolContext
 from multiagent.tools.builtin.calculator import calculator_tool
 from multiagent.tools.registry import Registry
 from multiagent.tools.runner import ToolRunner
@@ -58,6 +59,7 @@ AGENTS = 5
 WARM_UP = 3
 TENANT = "bench"
 USER = Principal(TENANT, "user", permissions=("code_execution",))
+SETTINGS = TaskSettings(limit=Limit(10_000_000, 10**15), tier="small", cache=False)
 TEXT = "The finding of this agent rests on the numbers it computed. " * 4
 QUERY = "Compare the five regions: compute each one's figure, then analyse the trend and write a report."
 PLAN = json.dumps(
@@ -104,23 +106,29 @@ class Bench:
     engine: Engine
     model: InstantModel
 
-    async def job(self) -> None:
-        """Submit one job and wait for its end."""
-        settings = TaskSettings(limit=Limit(10_000_000, 10**15), tier="small", cache=False)
-        created = await self.service.submit(Submission(USER, QUERY, settings=settings))
+    async def job(self, query: str = QUERY, settings: TaskSettings = SETTINGS) -> str:
+        """Submit one job and wait for its end; its id."""
+        created = await self.service.submit(Submission(USER, query, settings=settings))
         await self.dispatcher.deliver()
         result = await self.engine.result(TENANT, created.id)
         assert result.status == "completed", result
+        return created.id
 
 
 @asynccontextmanager
-async def open_bench(home: Path, synchronous: Literal["NORMAL", "FULL"]) -> AsyncIterator[Bench]:
-    """The platform's own parts, but for the model."""
-    clock, ids, model = SystemClock(), SystemIds(), InstantModel()
+async def open_bench(
+    home: Path,
+    synchronous: Literal["NORMAL", "FULL"],
+    model: InstantModel | None = None,
+    tools: Sequence[Tool] = (),
+    context: int = 128_000,
+) -> AsyncIterator[Bench]:
+    """The platform's own parts, but for the model, which takes ``context`` tokens; ``tools`` beside the calculator."""
+    clock, ids, model = SystemClock(), SystemIds(), model or InstantModel()
     async with AsyncExitStack() as stack:
         storage = await stack.enter_async_context(open_storage(home, clock=clock, ids=ids, synchronous=synchronous))
         policy = open_policy()
-        info = ModelInfo(Endpoint("instant", "instant-1"), "small", 1.0, Rates(1000, 2000))
+        info = ModelInfo(Endpoint("instant", "instant-1"), "small", 1.0, Rates(1000, 2000), context)
         gate = ModelGate(
             Endpoints([Serving(info, model)], clock),
             GateStorage(storage.writer, storage.reader, storage.kv),
@@ -130,7 +138,7 @@ async def open_bench(home: Path, synchronous: Literal["NORMAL", "FULL"]) -> Asyn
             GateSettings("bench"),
         )
         stack.push_async_callback(gate.close)
-        runner = ToolRunner(Registry([calculator_tool()]), policy.decide, storage.writer, clock)
+        runner = ToolRunner(Registry([calculator_tool(), *tools]), policy.decide, storage.writer, clock)
         asker = Asker(Ports(storage.writer, storage.reader, storage.objects, gate, runner, clock), Limits())
         parts = EngineParts(storage.writer, storage.reader, storage.objects, clock, ids)
         steps = (*agent_steps.steps(asker), *task_steps.steps(asker))
@@ -169,8 +177,6 @@ async def plain(jobs: int) -> float:
 
     async def agent() -> list[Chunk]:
         await ask("turn")
-        from multiagent.tools.base import ToolContext
-
         await tool.execute(b'{"expression":"2 * 21"}', ToolContext(USER, "t", "s", (), 2**60))
         await ask("turn")
         return await ask("turn")
