@@ -9,6 +9,7 @@ History: one agent calls a tool that answers 5 KB, 50 to 200 times, each in a ho
 
 import argparse
 import asyncio
+import random
 import sqlite3
 import statistics
 import tempfile
@@ -17,7 +18,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from benchmarks.job import TEXT, WARM_UP, Bench, InstantModel, open_bench
+from benchmarks.job import TEXT, Bench, InstantModel, open_bench
 from multiagent.core.budget import Limit
 from multiagent.core.messages import ToolCall
 from multiagent.core.settings import TaskSettings
@@ -29,6 +30,8 @@ from multiagent.tools.function import FunctionTool
 STORED = (1_000, 10_000, 100_000)
 CALLS = (50, 100, 150, 200)
 ANSWER = 5_000
+WARM_UP_JOBS = 20
+"""So many that the inner pages of every index have been read, and the log of writes has been emptied once."""
 SIMPLE = "What is 6 * 7?"
 
 TIMED = {("reservations", "id"), ("reservation_scopes", "reservation"), ("usage", "id"), ("events", "id")}
@@ -122,7 +125,7 @@ async def opened(home: Path, stack: AsyncExitStack) -> Bench:
     begun = time.process_time()
     bench = await stack.enter_async_context(open_bench(home, "NORMAL"))
     print(f"{int(home.name):8,} stored tasks: opened in {(time.process_time() - begun) * 1000:.1f} CPU-ms")
-    for _ in range(WARM_UP):
+    for _ in range(WARM_UP_JOBS):
         await bench.job()
     return bench
 
@@ -134,8 +137,11 @@ async def tasks(counts: Sequence[int], jobs: int) -> None:
         taken: dict[int, list[float]] = {count: [] for count in counts}
         async with AsyncExitStack() as stack:
             benches = [await opened(home, stack) for home in homes]
+            order = random.Random(1)
+            turns = list(zip(counts, benches, strict=True))
             for _ in range(jobs):
-                for count, bench in zip(counts, benches, strict=True):
+                order.shuffle(turns)
+                for count, bench in turns:
                     begun = time.process_time()
                     await bench.job()
                     taken[count].append((time.process_time() - begun) * 1000)
@@ -163,11 +169,10 @@ async def history(calls: int) -> dict[str, int]:
     """Return the bytes that a task of so many tool calls leaves, by table."""
     settings = TaskSettings(limit=Limit(10**12, 10**18), tier="small", cache=False, max_turns=calls + 1)
     model, tool = Caller(calls), FunctionTool(look_up, group="data")
-    found: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         async with open_bench(Path(folder), "NORMAL", model, [tool], 10**8) as bench:
             await bench.job(SIMPLE, settings)
-        found |= sizes(Path(folder))
+        found = sizes(Path(folder))
     assert model.calls == calls + 1
     assert found["messages"] > calls * ANSWER, found
     return found
@@ -176,6 +181,7 @@ async def history(calls: int) -> dict[str, int]:
 async def histories() -> None:
     """Print the bytes of a history by its calls, and what each table has of the longest."""
     empty, last = 0, 0
+    found: dict[str, int] = {}
     for calls in CALLS:
         found = await history(calls)
         total = sum(found[table] for table in HISTORY) + found["objects"]
@@ -189,7 +195,7 @@ async def histories() -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=40)
+    parser.add_argument("--jobs", type=int, default=120)
     parser.add_argument("--full", action="store_true", help="100,000 tasks, too")
     parser.add_argument("--skip-tasks", action="store_true")
     given = parser.parse_args()
