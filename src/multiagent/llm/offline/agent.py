@@ -17,6 +17,7 @@ from multiagent.llm.offline.cells import cell
 from multiagent.llm.offline.dialect import Dialect, simpler
 from multiagent.llm.offline.guest_text import survey
 from multiagent.llm.offline.intents import USUAL, Want, general, mark_columns, wants, where
+from multiagent.llm.offline.intents import words as patterns
 from multiagent.llm.offline.planner import THEMES, theme_of, without
 from multiagent.llm.offline.request import Asked, File, Observation
 from multiagent.llm.offline.session import recall
@@ -189,11 +190,13 @@ def chosen(asked: Asked, source: Source) -> list[Want]:
     if every and not general(query):
         return told
     usual = USUAL if theme or len(asked.attachments) < 2 else USUAL[:2]
+    if patterns()["several tables"].search(asked.query):  # what this one has no name for, another may
+        every, told = ([msgspec.structs.replace(one, unknown=()) for one in some] for some in (every, told))
     rows = next((one for one in every if one.filters or one.unknown), Want("profile"))
     report = [
         Want(op, filters=rows.filters, said=rows.said, unknown=rows.unknown, asked=False) for op in usual if op in ops
     ]
-    return list(dict.fromkeys(report + [one for one in told if one.columns]))
+    return list(dict.fromkeys(report + [one for one in told if one.columns or one.op == "several"]))
 
 
 def _packed(wanted: list[Want], source: Source, room: int) -> list[list[Want]]:

@@ -185,8 +185,10 @@ class Words:
         return [self.say("share" if one["of"] else "share of rows", one, where=where) for one in some]
 
     def _several(self, found: object, want: Want, query: str) -> list[str]:
-        asked = re.search(r"(?:how many|number of)\s+(.*?)[?.]?$|$", query, re.IGNORECASE | re.MULTILINE)
-        noun = asked[1] if asked and asked[1] else self.say("op several")
+        asked = re.search(
+            r"(?:how many|number of)\s+([^?!;\n]*?(?:one|several|multiple|shared)[^?!.;,\n]*)", query, re.I
+        )
+        noun = asked[1] if asked else self.say("op several")
         return [self.say("list of several", one, noun=noun) for one in records(found)]
 
     def _groups(self, found: object, want: Want, query: str) -> list[str]:
