@@ -186,7 +186,7 @@ class Words:
 
     def _several(self, found: object, want: Want, query: str) -> list[str]:
         asked = re.search(
-            r"(?:how many|number of)\s+([^?!;\n]*?(?:one|several|multiple|shared)[^?!.;,\n]*)", query, re.I
+            r"(?:how many|number of)\s+([^?!;\n]*?(?:one|several|multiple|shared)[^?!.;,\n]*)", query, re.IGNORECASE
         )
         noun = asked[1] if asked else self.say("op several")
         return [self.say("list of several", one, noun=noun) for one in records(found)]
