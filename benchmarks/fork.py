@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from multiagent.app.system import SystemClock, SystemIds
+from multiagent.core.ids import Ids
 from multiagent.core.step import StepDef
 from multiagent.core.travel import AtRow, Changes
 from multiagent.engines.base import Context, Engine, Step, StepInfo, Workflow
@@ -21,7 +22,6 @@ from multiagent.storage.factory import open_storage
 
 ROUNDS = 7
 TENANT = "bench"
-TASK = "parent"
 
 
 class Number(msgspec.Struct, frozen=True):
@@ -63,22 +63,23 @@ async def best(work: Callable[[int], Awaitable[None]]) -> tuple[float, float]:
     return min(clocks[1:]), min(cpus[1:])
 
 
-async def measure(engine: Engine, steps: int) -> None:
-    """Print the figures of one run."""
-    await engine.start(TENANT, TASK, CHAIN.name, msgspec.json.encode(Number(steps)))
-    await engine.result(TENANT, TASK)
+async def measure(engine: Engine, ids: Ids, steps: int) -> None:
+    """Print the figures of one run; a fork's id follows its parent's, as ids made later do."""
+    parent = ids()
+    await engine.start(TENANT, parent, CHAIN.name, msgspec.json.encode(Number(steps)))
+    await engine.result(TENANT, parent)
     last = AtRow(steps - 1)
 
-    async def fork(number: int) -> None:
+    async def fork(_number: int) -> None:
         BEGAN.clear()
-        await engine.fork(TENANT, f"fork-{steps}-{number}", TASK, last, Changes())
+        await engine.fork(TENANT, ids(), parent, last, Changes())
         await BEGAN.wait()
 
     async def replay(_number: int) -> None:
-        await engine.replay(TENANT, TASK)
+        await engine.replay(TENANT, parent)
 
     async def state(_number: int) -> None:
-        await engine.state(TENANT, TASK, last)
+        await engine.state(TENANT, parent, last)
 
     for name, work, aim in (
         ("fork, until its first step runs", fork, "aim <= 20 ms at 1,000 steps"),
@@ -100,7 +101,7 @@ async def main() -> None:
             async with open_storage(home, clock=clock, ids=ids, synchronous=synchronous) as storage:
                 parts = EngineParts(storage.writer, storage.reader, storage.objects, clock, ids)
                 async with open_engine(home, parts, [CHAIN], [Step(ADD, add)]) as engine:
-                    await measure(engine, steps)
+                    await measure(engine, ids, steps)
 
 
 if __name__ == "__main__":
