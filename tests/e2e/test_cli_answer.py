@@ -54,6 +54,19 @@ def test_an_answer_given_while_nobody_owns_the_home_is_kept(tmp_path: Path, sand
         assert read_by_the_agent(house) == ["ultramarine"]
 
 
+def test_an_answer_finds_its_question_also_where_its_owner_died_as_it_asked(
+    tmp_path: Path, sandbox_cache: Path
+) -> None:
+    """Killed with the question stored and its step's result not: the answer is taken all the same."""
+    with vendor(tmp_path, SCRIPT) as (url, _):
+        house = House(tmp_path / "home", sandbox_cache, url)
+        house.run("run", "Paint the door", "--ask-user", fault="after-run-before-store:4")
+        (task,) = house.tasks()
+        assert house.rows("SELECT state FROM approvals") == [("pending",)]
+        assert house.run("tasks", "answer", task, "ultramarine").code == 0
+        assert house.run("tasks", "follow", task, "--json").record["text"] == "Then it is ultramarine."
+
+
 def test_without_leave_no_agent_asks(tmp_path: Path, sandbox_cache: Path) -> None:
     """The tool is not offered, and a call of it is refused: nothing waits."""
     with vendor(tmp_path, SCRIPT) as (url, _):

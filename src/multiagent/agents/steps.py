@@ -204,6 +204,13 @@ class AgentSteps:
         now = self._ports.clock.now()
         expires = now + self._asker.limits.approval_s * 1000
         approval = digest_bytes("multiagent.approval.v1", f"{info.task} {given.run}".encode())[:26]
+        seat, checked = given.seat, given.checked
+        fact = ApprovalAsked(
+            approval, seat.agent, call.name, checked.hash, checked.reasons, expires, given.answer, given.position,
+            seat.tools, seat.attachments, _question(call),
+        )  # fmt: skip
+        # Queued ahead of the row: whoever finds what waits finds what it was asked for.
+        await info.event(EventKind.APPROVAL_REQUESTED, fact)
         await self._ports.writer.commit(
             RequestApproval(
                 tenant=info.tenant,
@@ -218,12 +225,6 @@ class AgentSteps:
             ),
             UpdateTask(tenant=info.tenant, id=info.task, time=now, status="waiting", waits_for=f"approval {approval}"),
         )
-        seat, checked = given.seat, given.checked
-        fact = ApprovalAsked(
-            approval, seat.agent, call.name, checked.hash, checked.reasons, expires, given.answer, given.position,
-            seat.tools, seat.attachments, _question(call),
-        )  # fmt: skip
-        await info.event(EventKind.APPROVAL_REQUESTED, fact)
         return AskOutput(approval, expires)
 
     async def expire(self, info: StepInfo, given: ExpireInput) -> Word:

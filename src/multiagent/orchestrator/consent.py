@@ -30,6 +30,9 @@ class Consent:
         expires = now + self._asker.limits.approval_s * 1000
         approval = digest_bytes("multiagent.approval.v1", f"{info.task} {info.key}".encode())[:26]
         hashed = digest_bytes("multiagent.plan.v1", plan)
+        fact = ApprovalAsked(approval, "", PLAN, hashed, ("the plan is to be approved first",), expires)
+        # Queued ahead of the row: whoever finds what waits finds what it was asked for.
+        await info.event(EventKind.APPROVAL_REQUESTED, fact)
         await ports.writer.commit(
             RequestApproval(
                 tenant=info.tenant, id=approval, task=info.task, step=info.key, tool=PLAN, args_hash=hashed,
@@ -37,6 +40,4 @@ class Consent:
             ),
             UpdateTask(tenant=info.tenant, id=info.task, time=now, status="waiting", waits_for=f"approval {approval}"),
         )  # fmt: skip
-        fact = ApprovalAsked(approval, "", PLAN, hashed, ("the plan is to be approved first",), expires)
-        await info.event(EventKind.APPROVAL_REQUESTED, fact)
         return AskOutput(approval, expires)
