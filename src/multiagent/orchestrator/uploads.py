@@ -19,7 +19,7 @@ MOST_FILES: Final = 50
 NAME_CHARS: Final = 120
 
 _PIECE: Final = 1 << 20
-_FORBIDDEN: Final = frozenset('\'/\\:*?"<>|`$')
+_FORBIDDEN: Final = frozenset("'/\\:*?\"<>|`$")
 _TYPES: Final = {
     ".csv": "text/csv", ".tsv": "text/tab-separated-values", ".tab": "text/tab-separated-values",
     ".md": "text/markdown", ".markdown": "text/markdown", ".json": "application/json",
