@@ -8,5 +8,6 @@ compile() {
         --no-emit-index-url --no-emit-find-links --no-header --output-file "requirements/$lock.lock"
 }
 compile run pyproject.toml --group build "${@}"
-compile dev pyproject.toml --group build --group dev --constraint requirements/run.lock "${@}"
+compile distributed pyproject.toml --extra distributed --group build --constraint requirements/run.lock "${@}"
+compile dev pyproject.toml --extra distributed --group build --group dev --constraint requirements/distributed.lock "${@}"
 compile bench-langgraph --group bench-langgraph "${@}"

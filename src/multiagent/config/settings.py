@@ -15,9 +15,40 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class StorageSettings(_Section, frozen=True, kw_only=True):
-    """``synchronous`` FULL survives power loss, NORMAL only the death of the process."""
+    """``url`` names a PostgreSQL database (``postgresql://…``), where there is to be more than one process; empty: a
+    SQLite file in the home. ``connections`` is the most that one process opens to PostgreSQL.
 
+    ``synchronous`` FULL survives power loss, NORMAL only the death of the process (SQLite).
+    """
+
+    url: str = ""
+    connections: int = 8
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
+
+
+class TemporalSettings(_Section, frozen=True, kw_only=True):
+    """Where Temporal is. ``key_file`` holds the key (32 bytes, base64) that payloads are encrypted with; empty:
+    ``temporal.key`` in the home. Task queues are named ``<queues>-<service>``.
+    """
+
+    address: str = "127.0.0.1:7233"
+    namespace: str = "default"
+    queues: str = "multiagent"
+    key_file: str = ""
+    tls: bool = False
+    api_key: str = ""
+
+
+class ServeSettings(_Section, frozen=True, kw_only=True):
+    """``multiagent serve``: where health and metrics listen (port 0: any free one), how long a drain may take.
+
+    The metrics of orchestrator, agent and llm are at ``metrics_port`` and the two ports after it by default.
+    """
+
+    host: str = "127.0.0.1"
+    health_port: int = 8081
+    metrics_port: int = 2112
+    drain_s: float = 30.0
 
 
 class TaskLimits(_Section, frozen=True, kw_only=True):
@@ -108,7 +139,10 @@ class Settings(_Section, frozen=True, kw_only=True):
     ``load`` names tools and agents of one's own, as ``module:name``, separated by commas.
     """
 
+    engine: Literal["embedded", "temporal"] = "embedded"
     storage: StorageSettings = StorageSettings()
+    temporal: TemporalSettings = TemporalSettings()
+    serve: ServeSettings = ServeSettings()
     task: TaskLimits = TaskLimits()
     budget: BudgetSettings = BudgetSettings()
     sandbox: SandboxSettings = SandboxSettings()

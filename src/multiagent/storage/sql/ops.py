@@ -48,7 +48,11 @@ class TaskCreated(msgspec.Struct, frozen=True):
 
 
 class UpdateTask(Op, frozen=True, kw_only=True):
-    """Set what is not None. ``duration_ms`` etc. are the seed's columns. A finished status never changes again."""
+    """Set what is not None. ``duration_ms`` etc. are the seed's columns. A finished status never changes again.
+
+    With ``only_at`` it takes effect only where that is the number of the journal's last row (0: none yet): who learns
+    late what a run was like once leaves what it is like now.
+    """
 
     id: str
     time: int
@@ -60,6 +64,7 @@ class UpdateTask(Op, frozen=True, kw_only=True):
     cost_pico: int | None = None
     duration_ms: int | None = None
     waits_for: str | None = None
+    only_at: int | None = None
 
 
 class PutAgentExecution(Op, frozen=True, kw_only=True):
@@ -162,11 +167,15 @@ class StoreResult(Op, frozen=True, kw_only=True):
 
 class AppendOutcome(Op, frozen=True, kw_only=True):
     """Append one journal row; ``outcome.n`` must be the next (StorageError otherwise). ``event_seq`` is filled here
-    from the task's ``last_seq``.
+    from the number of the task's newest event.
+
+    With ``again`` a row that is there already is left alone where it is the same in n, kind, key and digest, else
+    NonDeterminism: several may bring the same rows.
     """
 
     task: str
     outcome: Outcome
+    again: bool = False
 
 
 class Reserve(Op, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ _STANDING: Final = (
 )
 _OUTCOME: Final = """INSERT INTO journal (tenant_id, task, n, kind, key, time, value, digest, patches, event_seq)
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_ROW: Final = "SELECT kind, key, digest FROM journal WHERE tenant_id = ? AND task = ? AND n = ?"
 _MESSAGE: Final = """INSERT INTO messages (tenant_id, hash, parent, body, ref, time) VALUES (?, ?, ?, ?, ?, ?)
  ON CONFLICT (tenant_id, hash) DO NOTHING"""
 _FAILURE: Final = msgspec.json.Decoder(Failure)
@@ -89,6 +90,9 @@ def append_outcome(scribe: Scribe, op: AppendOutcome) -> None:
     """See ``AppendOutcome``. The first row may be 0 or 1."""
     outcome = op.outcome
     task = scribe.task(op.tenant, op.task)
+    if op.again and task.n is not None and outcome.n <= task.n:
+        _check_same(scribe, op)
+        return
     if outcome.n != (outcome.n and 1 if task.n is None else task.n + 1):
         raise StorageError(
             f"outcome {outcome.n} of task {op.task} does not follow {task.n}; another owner may be running it",
@@ -103,6 +107,17 @@ def append_outcome(scribe: Scribe, op: AppendOutcome) -> None:
         ),
     )  # fmt: skip
     task.n = outcome.n
+
+
+def _check_same(scribe: Scribe, op: AppendOutcome) -> None:
+    outcome = op.outcome
+    row = scribe.one(_ROW, (op.tenant, op.task, outcome.n))
+    if row != (outcome.kind, outcome.key, outcome.digest):
+        raise NonDeterminism(
+            f"outcome {outcome.n} of task {op.task} is another one than is stored; the workflow's code has changed "
+            "under it",
+            details={"n": outcome.n, "step": outcome.key},
+        )
 
 
 def store_message(scribe: Scribe, op: StoreMessage) -> str:

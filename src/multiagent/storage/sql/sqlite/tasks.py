@@ -76,6 +76,9 @@ def create_task(scribe: Scribe, op: CreateTask) -> TaskCreated:
 
 def update_task(scribe: Scribe, op: UpdateTask) -> None:
     """See ``UpdateTask``. One that carries a status leaves a finished task alone as a whole."""
+    task = scribe.task(op.tenant, op.id)
+    if op.only_at is not None and op.only_at != (task.n or 0):
+        return
     columns = ["updated_at"]
     values: list[Value] = [op.time]
     given: tuple[tuple[str, Value], ...] = (
@@ -97,7 +100,6 @@ def update_task(scribe: Scribe, op: UpdateTask) -> None:
     where = "tenant_id = ? AND id = ?"
     if op.status is not None:
         where += f" AND status IN {UNFINISHED}"
-    task = scribe.task(op.tenant, op.id)
     if scribe.change(f"UPDATE task_executions SET {assignments} WHERE {where}", (*values, op.tenant, op.id)):
         task.finished = task.finished or op.status in FINISHED
         scribe.log_now = scribe.log_now or task.finished
