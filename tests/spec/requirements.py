@@ -62,6 +62,23 @@ STEERING = (
 )
 """The acceptance lines of "Control and time travel", by their numbers."""
 
+DURABLE = (
+    Requirement("T1.suite", "the engine suite passes on Temporal's server", TEMPORAL),
+    Requirement("T1.job", "the README's job: same plan, tool results and answer on both engines", TEMPORAL),
+    Requirement("T2", "one of seven processes killed every few seconds: nothing lost, stuck or repeated", TEMPORAL),
+    Requirement("T3.temporal", "Temporal away for a minute: nothing lost, no stored result made again", TEMPORAL),
+    Requirement("T3.postgres", "PostgreSQL away for a minute: nothing lost, no stored result made again", TEMPORAL),
+    Requirement("T4.patched", "a deploy with a patched change: all finish, both branches taken", TEMPORAL),
+    Requirement("T4.check", "an unpatched change is caught by the check before a deploy", TEMPORAL),
+    Requirement("T5", "forks at ten events on each engine and across: only later steps run", TEMPORAL),
+    Requirement("T6", "cancel closes vendor connections within a second, nothing is spent after", TEMPORAL),
+    Requirement("T7.exact", "64 calls of two processes, a budget of 10 bounds: exactly 10, no hold leaked", TEMPORAL),
+    Requirement("T7.mixes", "10^4 random mixes of reservations: no deadlock, no leak", TEMPORAL),
+    Requirement("T7.kills", "after kills: vendor bill <= settled + lost <= limit on PostgreSQL", TEMPORAL),
+    Requirement("T8", "killed between any two lines of the wrapper: events and journal equal the Replayer's", TEMPORAL),
+)
+"""The acceptance lines of "Durable on Temporal", by their numbers."""
+
 SEED = (
     # 核心特性, 成本控制, 令牌成本优化
     Requirement("S.cost.exact-cache", "identical requests are answered from the cache at no cost"),
@@ -159,4 +176,4 @@ SEED = (
     Requirement("S.performance.preload", "sandbox workers wait ready before they are needed"),
 )
 
-ALL = ACCEPTANCE + STEERING + SEED
+ALL = ACCEPTANCE + STEERING + DURABLE + SEED
