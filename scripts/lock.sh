@@ -8,6 +8,8 @@ compile() {
         --no-emit-index-url --no-emit-find-links --no-header --output-file "requirements/$lock.lock"
 }
 compile run pyproject.toml --group build "${@}"
-compile distributed pyproject.toml --extra distributed --group build --constraint requirements/run.lock "${@}"
-compile dev pyproject.toml --extra distributed --group build --group dev --constraint requirements/distributed.lock "${@}"
+compile distributed pyproject.toml --extra distributed --extra local-servers --group build \
+    --constraint requirements/run.lock "${@}"
+compile dev pyproject.toml --extra distributed --extra local-servers --group build --group dev \
+    --constraint requirements/distributed.lock "${@}"
 compile bench-langgraph --group bench-langgraph "${@}"
