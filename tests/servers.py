@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from multiagent.testing.servers.postgres import PostgresServer, binaries
+from multiagent.testing.servers.temporal import TemporalServer, program
 
 
 def absent(why: str) -> None:
@@ -28,3 +29,13 @@ def postgres_server() -> Iterator[PostgresServer]:
 def postgres(postgres_server: PostgresServer) -> str:
     """The URL of a new database of the test's own."""
     return postgres_server.empty_database()
+
+
+@pytest.fixture(scope="session")
+def temporal_server() -> Iterator[TemporalServer]:
+    """A Temporal for the whole test process; a test that stops it starts a server of its own instead."""
+    if program() is None:
+        absent("no temporal here: run `make servers`, which needs Go, or put the Temporal CLI on PATH")
+    server = TemporalServer()
+    yield server
+    server.close()

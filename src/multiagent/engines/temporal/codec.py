@@ -1,0 +1,82 @@
+"""What the server keeps of payloads: AES-256-GCM, and for large ones only a reference to where the rest is kept.
+
+Whoever reads the server's database or listens on the way sees keys of steps, names of signals and codes of errors,
+and nothing of what they carry.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import PayloadCodec
+
+from multiagent.core.errors import ConfigInvalid, EngineError
+from multiagent.engines.temporal.converter import ENCODING
+from multiagent.storage.objects.base import Objects
+
+LARGE: Final = 256 * 1024
+"""Payloads over so many bytes are kept in objects."""
+TENANT: Final = "_engine"
+"""Whose objects they are: a payload does not say which tenant it is of."""
+_SEALED: Final = b"multiagent/aes256gcm"
+_KEPT: Final = b"multiagent/aes256gcm-kept"
+_KEY: Final = "key"
+_NONCE: Final = 12
+
+
+def key_id(key: bytes) -> str:
+    """Return the name of a key, by which payloads say what encrypted them."""
+    return hashlib.sha256(b"multiagent/key\0" + key).hexdigest()[:16]
+
+
+class SealingCodec(PayloadCodec):
+    """Encrypts with the first key; reads what any of the keys has encrypted."""
+
+    def __init__(self, key: bytes, old_keys: Sequence[bytes], objects: Objects) -> None:
+        for one in (key, *old_keys):
+            if len(one) != 32:
+                raise ConfigInvalid(f"a key of Temporal's payloads has 32 bytes, not {len(one)}; make a new one")
+        self._id = key_id(key)
+        self._ciphers = {key_id(one): AESGCM(one) for one in (*old_keys, key)}
+        self._objects = objects
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Return each payload sealed; a large one is stored first, and what is returned says where."""
+        return [await self._seal(payload) for payload in payloads]
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Return each payload as it was. EngineError for one that no key here opens, or that was tampered with."""
+        return [await self._open(payload) for payload in payloads]
+
+    async def _seal(self, payload: Payload) -> Payload:
+        nonce = os.urandom(_NONCE)
+        sealed = nonce + self._ciphers[self._id].encrypt(nonce, payload.SerializeToString(), self._id.encode())
+        metadata = {ENCODING: _SEALED, _KEY: self._id.encode()}
+        if len(sealed) > LARGE:
+            metadata[ENCODING] = _KEPT
+            sealed = (await self._objects.put(TENANT, sealed)).encode()
+        return Payload(metadata=metadata, data=sealed)
+
+    async def _open(self, payload: Payload) -> Payload:
+        encoding = payload.metadata.get(ENCODING, b"")
+        if encoding not in (_SEALED, _KEPT):
+            raise EngineError("a payload on the Temporal server is not encrypted by this platform; it is not read")
+        name = payload.metadata.get(_KEY, b"").decode("ascii", "replace")
+        cipher = self._ciphers.get(name)
+        if cipher is None:
+            raise EngineError(
+                f"a payload is encrypted with key {name}, which this process lacks; give every process the same keys"
+            )
+        sealed = payload.data
+        if encoding == _KEPT:
+            sealed = await self._objects.get(TENANT, sealed.decode("ascii", "replace"))
+        try:
+            return Payload.FromString(cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode()))
+        except (InvalidTag, ValueError) as error:
+            raise EngineError(
+                "a payload on the Temporal server was tampered with or damaged; it is not read"
+            ) from error

@@ -1,0 +1,22 @@
+"""Where Temporal is, and what payloads are encrypted with."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalOptions:
+    """``queues`` is the prefix of the task queues' names; ``key`` (32 bytes) encrypts payloads, ``old_keys`` are those
+    that encrypted older ones, so that they can be read still.
+    """
+
+    address: str
+    namespace: str
+    queues: str
+    key: bytes = field(repr=False)
+    tls: bool = False
+    api_key: str = field(default="", repr=False)
+    old_keys: tuple[bytes, ...] = field(default=(), repr=False)
+
+    def queue(self, service: str) -> str:
+        """Return the name of a service's task queue."""
+        return f"{self.queues}-{service}"
