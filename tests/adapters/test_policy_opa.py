@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from multiagent.policy.decide import read_decision
+from multiagent.policy.answers import read_decision
 from multiagent.policy.factory import default_bundle, open_policy
 from multiagent.policy.facts import ENTRIES, document
 from multiagent.testing.suites.policy import SEED

@@ -19,7 +19,7 @@ TOP_LOOPS: dict[str, str] = {
     "src/multiagent/engines/attempt.py: perform": "whatever a step's code raises is the step's failure",
     "src/multiagent/engines/embedded/run.py: Run._pump": "a run's top: it is put aside, others go on",
     "src/multiagent/engines/embedded/slots.py: Slot._main": "a step's top: what is not its code's puts the run aside",
-    "src/multiagent/policy/decide.py: RegoPolicy.decide": "a decision's top: whatever fails in it denies",
+    "src/multiagent/policy/answers.py: guarded": "a decision's top: whatever fails in it denies",
     "src/multiagent/tools/runner.py: ToolRunner._attempts": "a tool call's top: a tool's defect is its answer",
     "src/multiagent/sandbox/worker.py: main": "the worker's top: its parent gets the reason",
 }

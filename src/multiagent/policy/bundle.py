@@ -21,6 +21,7 @@ _CHECKS: Final = 1
 PASSED: Final = b"passed\n"
 REFUSED: Final = 3
 """How the vetting process answers: ``PASSED`` last on standard output, or this code with the reason on the other."""
+TESTS: Final = "_test.rego"
 _MOST_BYTES: Final = 1 << 20
 _MOST_FILES: Final = 256
 _VETTING_S: Final = 60.0
@@ -34,25 +35,38 @@ class Bundle(msgspec.Struct, frozen=True):
     tests: tuple[Module, ...]
 
 
-def read_bundle(directory: Path) -> Bundle:
-    """Read all ``*.rego`` below a folder (``*_test.rego`` are tests); PolicyBroken says what is wrong with which."""
+Sources = list[tuple[str, str]]
+"""The files of a bundle: name below its folder, and text; by name."""
+
+
+def read_sources(directory: Path) -> Sources:
+    """Read all ``*.rego`` below a folder; PolicyBroken says what is wrong with them."""
     try:
         paths = sorted(path for path in directory.rglob("*.rego") if path.is_file())
         if not paths or len(paths) > _MOST_FILES:
             raise PolicyBroken(f"{directory} holds {len(paths)} .rego files; a bundle has 1 to {_MOST_FILES}")
         if sum(path.stat().st_size for path in paths) > _MOST_BYTES:
             raise PolicyBroken(f"{directory} holds more than {_MOST_BYTES} bytes of Rego")
-        sources = [(path.relative_to(directory).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
+        return [(path.relative_to(directory).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
     except OSError as error:
         raise PolicyBroken(f"the policy bundle in {directory} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise PolicyBroken(f"the policy bundle in {directory} is not UTF-8 text") from error
+
+
+def bundle_of(sources: Sources) -> Bundle:
+    """Return the bundle of these files (``*_test.rego`` are tests); PolicyBroken names the one that may not be in it."""
     modules = [prepare(read_module(name, source)) for name, source in sources]
     return Bundle(
         digest("multiagent.policy.bundle.v1", sources),
-        tuple(module for module in modules if not module.name.endswith("_test.rego")),
-        tuple(module for module in modules if module.name.endswith("_test.rego")),
+        tuple(module for module in modules if not module.name.endswith(TESTS)),
+        tuple(module for module in modules if module.name.endswith(TESTS)),
     )
+
+
+def read_bundle(directory: Path) -> Bundle:
+    """Return the bundle in a folder; PolicyBroken says what is wrong with which file."""
+    return bundle_of(read_sources(directory))
 
 
 def vet(bundle: Bundle, verdicts: Path | None = None) -> None:

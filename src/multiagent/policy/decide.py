@@ -1,43 +1,14 @@
-"""From a question to a decision: check, remember, ask the rules, read the answer; and deny whatever goes wrong."""
+"""From a question to a decision in this process: check, remember, ask the rules, read the answer."""
 
 import asyncio
-import logging
 from pathlib import Path
-from typing import Final, Literal
-
-import msgspec
 
 from multiagent.core.decision import Ask, Decision
-from multiagent.core.errors import InvalidInput, PolicyDenied
+from multiagent.policy.answers import guarded, read_decision
 from multiagent.policy.bundle import Bundle, read_bundle, vet
 from multiagent.policy.cache import DecisionCache
 from multiagent.policy.facts import ENTRIES, decode, document, encode
 from multiagent.policy.rego import Program
-
-_LOG: Final = logging.getLogger(__name__)
-
-
-class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    allow: bool
-    reasons: tuple[str, ...]
-    obligations: tuple[Literal["approve"], ...]
-
-
-_ALLOW: Final = b'"allow":'
-_SHAPE: Final = msgspec.json.Decoder(_Shape)
-
-
-def read_decision(answer: bytes) -> Decision:
-    """Return what an entry point answered; PolicyDenied where it is not exactly {allow, reasons, obligations}."""
-    if answer.count(_ALLOW) != 1:
-        raise PolicyDenied("the policy's answer has an odd shape: it must say once whether to allow")
-    try:
-        shape = _SHAPE.decode(answer)
-    except msgspec.MsgspecError as error:
-        raise PolicyDenied(f"the policy's answer has an odd shape: {error}") from error
-    if shape.allow:
-        return Decision(True, shape.reasons, shape.obligations)
-    return Decision(False, shape.reasons or ("no rule allows it",))
 
 
 def _compile(bundle: Bundle) -> Program:
@@ -71,16 +42,9 @@ class RegoPolicy:
 
     async def decide(self, ask: Ask) -> Decision:
         """Answer; whatever goes wrong on the way is a denial with its reason."""
-        try:
-            return self._decide(ask)
-        except (InvalidInput, PolicyDenied) as error:
-            _LOG.warning("policy denied: %s", error.message)
-            return Decision(False, (error.message,))
-        except Exception as error:  # noqa: BLE001 - the top of every decision: what fails here must deny, whatever it is
-            _LOG.exception("policy failed; denied")
-            return Decision(False, (f"policy failed: {type(error).__name__}",))
+        return await guarded(self._decide(ask))
 
-    def _decide(self, ask: Ask) -> Decision:
+    async def _decide(self, ask: Ask) -> Decision:
         question = encode(ask)
         found = self._cache.get(self._bundle_hash, question)
         if found is not None:

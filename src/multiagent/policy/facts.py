@@ -26,6 +26,11 @@ _DECODER: Final[msgspec.msgpack.Decoder[Ask]] = msgspec.msgpack.Decoder(Ask)
 
 Document = dict[str, object]
 """JSON: what a rule finds under ``input``."""
+NOBODY: Final[tuple[Document, ...]] = (
+    {},
+    {"user": {}, "tool": {}, "code": {}, "model": {}, "egress": {}, "labels": []},
+)
+"""Questions of nobody about nothing: every entry point must answer them, and deny."""
 
 
 def encode(ask: Ask) -> bytes:

@@ -5,13 +5,11 @@ import sys
 import msgspec
 
 from multiagent.core.errors import PolicyBroken, PolicyDenied
+from multiagent.policy.answers import read_decision
 from multiagent.policy.bundle import PASSED, REFUSED, Bundle
-from multiagent.policy.decide import read_decision
-from multiagent.policy.facts import ENTRIES, Document
+from multiagent.policy.facts import ENTRIES, NOBODY
 from multiagent.policy.rego import Program
 from multiagent.policy.source import Module
-
-NOBODY: tuple[Document, ...] = ({}, {"user": {}, "tool": {}, "code": {}, "model": {}, "egress": {}, "labels": []})
 
 
 def check(bundle: Bundle) -> int:
