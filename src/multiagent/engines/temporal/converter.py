@@ -21,11 +21,11 @@ _NULL: Final = b"binary/null"
 class RecordConverter(PayloadConverter):
     """Records, and what else msgspec writes as JSON; bytes; nothing; raw values."""
 
-    def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
+    def to_payloads(self, values: Sequence[object]) -> list[Payload]:
         """One payload a value."""
         return [payload_of(value) for value in values]
 
-    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[object]:
         """One value a payload, of the hinted types; without hints JSON becomes what it looks like."""
         hints: Sequence[Any] = type_hints or [Any] * len(payloads)
         return [_value(payload, hint) for payload, hint in zip(payloads, hints, strict=True)]
