@@ -1,48 +1,35 @@
-"""Assembly of the embedded platform: the only place where ports meet their adapters."""
+"""Assembly of the embedded platform: one process that does all there is to do in a home."""
 
-import os
-import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from multiagent.agents import steps as agent_steps
-from multiagent.agents.asking import Asker
-from multiagent.agents.desk import employ_steps
-from multiagent.agents.ports import Ports
-from multiagent.agents.steps import Steps
 from multiagent.app.ask import Ask
-from multiagent.app.extensions import Extensions, asked_for, capabilities, load_extensions
-from multiagent.app.faults import arm
+from multiagent.app.extensions import Extensions
 from multiagent.app.follow import follow
 from multiagent.app.intake import open_intake, this_host
 from multiagent.app.lifecycle import background
-from multiagent.app.models import gate_config, offline_hint
+from multiagent.app.models import offline_hint
 from multiagent.app.offers import Offers
 from multiagent.app.record import Record, record
-from multiagent.app.sandbox import limits
-from multiagent.app.snapshot import scope_limits, task_settings
-from multiagent.app.system import SystemClock, SystemIds
+from multiagent.app.roles import Crew, crew, open_room
+from multiagent.app.snapshot import task_settings
 from multiagent.config.settings import Places, Settings
 from multiagent.core.events import Event
 from multiagent.core.principal import Principal
 from multiagent.core.task import FINISHED
-from multiagent.engines.base import RecoveringEngine, RunResult
+from multiagent.engines.base import Engine, RunResult
 from multiagent.engines.factory import EngineParts, open_engine, own_home
-from multiagent.llm.factory import open_gate
-from multiagent.llm.gate import GateStorage
-from multiagent.orchestrator import steps as task_steps
 from multiagent.orchestrator.dispatcher import Dispatcher
+from multiagent.orchestrator.handover import Host
 from multiagent.orchestrator.service import Service, Submission
 from multiagent.orchestrator.sessions import Sessions
+from multiagent.orchestrator.steps import usable
 from multiagent.orchestrator.uploads import Uploads
 from multiagent.orchestrator.workflows import TASK
-from multiagent.policy.factory import open_policy
-from multiagent.sandbox.factory import open_sandbox
 from multiagent.storage.factory import Storage, open_storage
 from multiagent.tools.base import Runner
-from multiagent.tools.factory import ToolOptions, open_tools
 
 TENANT: Final = "local"
 LOCAL_USER: Final = Principal(TENANT, "user", permissions=("code_execution", "data_access"))
@@ -50,13 +37,13 @@ LOCAL_USER: Final = Principal(TENANT, "user", permissions=("code_execution", "da
 
 
 class Platform:
-    """The platform of one process, open: submit, follow, look."""
+    """The platform as one process sees it, open: submit, follow, look; whichever engine does the work."""
 
     def __init__(
         self,
         settings: Settings,
         storage: Storage,
-        engine: RecoveringEngine,
+        engine: Engine,
         service: Service,
         policy_hash: str,
         offers: Offers,
@@ -67,6 +54,8 @@ class Platform:
         self._service = service
         self._policy_hash = policy_hash
         self._offers = offers
+        self.drains: Callable[[float], Awaitable[None]] | None = None
+        """Set where this process itself runs steps."""
         self.offline_hint = ""
         self.resumed: tuple[str, ...] = ()
 
@@ -109,7 +98,8 @@ class Platform:
 
     async def drain(self, seconds: float) -> None:
         """Begin no step any more and give running ones so long to end; the rest stays to be gone on with."""
-        await self._engine.drain(seconds)
+        if self.drains is not None:
+            await self.drains(seconds)
 
     async def replay(self, task: str) -> RunResult:
         """Feed a task's journal to today's code; NonDeterminism where it drifts."""
@@ -126,79 +116,50 @@ async def open_platform(places: Places, settings: Settings, environment: Mapping
 
     Raises EngineOwned where another process owns the home, StorageError's children, PolicyBroken, ConfigInvalid.
     """
-    home, cache = Path(places.home), Path(places.cache)
-    clock, ids = SystemClock(), SystemIds()
-    arm(environment)
-    owner = f"{os.getpid()}-{secrets.token_hex(4)}"
-    config = gate_config(settings, owner)
-    extensions = load_extensions(asked_for(settings.load), Path.cwd())
+    home, members = Path(places.home), crew(places, settings, environment)
     async with AsyncExitStack() as stack:
         stack.enter_context(own_home(home))
         storage = await stack.enter_async_context(
-            open_storage(home, clock=clock, ids=ids, synchronous=settings.storage.synchronous)
+            open_storage(home, clock=members.clock, ids=members.ids, synchronous=settings.storage.synchronous)
         )
-        policy = open_policy(Path(settings.policy_dir) if settings.policy_dir else None, verdicts=cache)
-        gate = await stack.enter_async_context(
-            open_gate(
-                config,
-                GateStorage(storage.writer, storage.reader, storage.kv),
-                policy.decide,
-                clock,
-                ids,
-                environment,
-            )
-        )
-        sandbox = await stack.enter_async_context(open_sandbox(cache, size=settings.sandbox.workers))
-        runner = open_tools(
-            storage.objects,
-            sandbox,
-            storage.writer,
-            policy.decide,
-            clock,
-            ToolOptions(
-                extensions.tools, scratch=str(home / "scratch"), python_limits=limits(settings.sandbox), chance=_chance
-            ),
-        )
-        asker = Asker(
-            Ports(storage.writer, storage.reader, storage.objects, gate, runner, clock), scope_limits(settings)
-        )
+        room = await stack.enter_async_context(open_room(members, storage, home / "scratch"))
         engine = await stack.enter_async_context(
             open_engine(
                 None,
-                EngineParts(storage.writer, storage.reader, storage.objects, clock, ids),
+                EngineParts(storage.writer, storage.reader, storage.objects, members.clock, members.ids),
                 workflows=(TASK,),
-                steps=await _steps(asker, extensions),
+                steps=room.steps,
             )
         )
-        host = this_host(config, environment, policy.bundle_hash, extensions.loads)
-        dispatcher = Dispatcher(storage.writer, storage.reader, engine, clock, host.lacks)
-        uploads = Uploads(storage.objects, settings.attachments.max_mib << 20, settings.attachments.max_count)
-        offers = _offers(settings, runner, extensions)
-        service = Service(storage.writer, uploads, clock, ids, dispatcher.wake, offers.accept)
-        service.recall = Sessions(storage.writer, storage.reader, clock, settings.session.max_tokens).recall
-        service.host = host
-        platform = Platform(settings, storage, engine, service, policy.bundle_hash, offers)
-        platform.offline_hint = offline_hint(config, environment)
-        await gate.recover(TENANT)
-        await stack.enter_async_context(open_intake(home, asker, service, host))
+        host = this_host(members.gate, environment, room.policy.bundle_hash, members.extensions.loads)
+        dispatcher = Dispatcher(storage.writer, storage.reader, engine, members.clock, host.lacks)
+        offers = offered(settings, room.runner, members.extensions)
+        service = open_service(members, storage, offers, host, dispatcher.wake)
+        platform = Platform(settings, storage, engine, service, room.policy.bundle_hash, offers)
+        platform.drains = engine.drain
+        platform.offline_hint = offline_hint(members.gate, environment)
+        if room.gate is not None:
+            await room.gate.recover(TENANT)
+        await stack.enter_async_context(open_intake(home, room.asker, service, host))
         platform.resumed = await engine.recover(host.lacks)
         await stack.enter_async_context(background(dispatcher.run()))
         yield platform
 
 
-async def _steps(asker: Asker, extensions: Extensions) -> Steps:
-    """Return every step that this process can do."""
-    return (
-        *agent_steps.steps(asker),
-        *employ_steps(asker, extensions.agents),
-        *task_steps.steps(asker, await capabilities(extensions.agents)),
-    )
+def open_service(
+    members: Crew, storage: Storage, offers: Offers, host: Host, wake: Callable[[], None] = lambda: None
+) -> Service:
+    """Return what accepts tasks in a process; ``wake`` tells its dispatcher, where it has one."""
+    settings = members.settings
+    uploads = Uploads(storage.objects, settings.attachments.max_mib << 20, settings.attachments.max_count)
+    service = Service(storage.writer, uploads, members.clock, members.ids, wake, offers.accept)
+    sessions = Sessions(storage.writer, storage.reader, members.clock, settings.session.max_tokens)
+    service.recall = sessions.recall
+    service.host = host
+    return service
 
 
-def _offers(settings: Settings, runner: Runner, extensions: Extensions) -> Offers:
-    tools = tuple(spec.name for spec in runner.specs(LOCAL_USER) if task_steps.usable(spec, LOCAL_USER))
+def offered(settings: Settings, runner: Runner, extensions: Extensions) -> Offers:
+    """Return what plans may name here."""
+    tools = tuple(spec.name for spec in runner.specs(LOCAL_USER) if usable(spec, LOCAL_USER))
     return Offers(settings.task.max_nodes, tools, tuple(extensions.agents))
-
-
-def _chance() -> float:
-    return secrets.randbelow(1 << 32) / (1 << 32)

@@ -14,11 +14,12 @@ import yaml
 from multiagent.agents.asking import Asker
 from multiagent.agents.calls import CallRef, Opening, Seat, Terms, ThinkInput, ThinkOutput
 from multiagent.agents.steps import AgentSteps
-from multiagent.app import build
+from multiagent.app import build, roles
 from multiagent.app.ask import Ask
 from multiagent.app.build import Platform, open_platform
 from multiagent.app.models import gate_config, shipped
 from multiagent.app.owner import serve
+from multiagent.app.place import Place
 from multiagent.app.sandbox import run_program
 from multiagent.app.snapshot import scope_limits, task_settings
 from multiagent.app.system import SystemIds
@@ -345,8 +346,8 @@ async def test_how_storage_and_sandbox_are_opened(
 
         return called
 
-    for name in ("open_storage", "open_sandbox"):
-        monkeypatch.setattr(build, name, noting(name, getattr(build, name)))
+    for where, name in ((build, "open_storage"), (roles, "open_sandbox")):
+        monkeypatch.setattr(where, name, noting(name, getattr(where, name)))
     async with opened(tmp_path / "home", sandbox_cache, storage__synchronous="NORMAL", sandbox__workers=1):
         assert seen == {"open_storage": "NORMAL", "open_sandbox": 1}
 
@@ -368,7 +369,7 @@ async def test_when_the_background_owner_ends(tmp_path: Path, sandbox_cache: Pat
     """At once where it may not be idle; asked to stop, it waits no longer than it may."""
     settings = configured(owner__idle_s=0, owner__drain_s=0, storage__synchronous="NORMAL", sandbox__workers=1)
     async with asyncio.timeout(60):
-        await serve(Places(str(tmp_path / "home"), str(sandbox_cache)), settings, asyncio.Event())
+        await serve(Place(Places(str(tmp_path / "home"), str(sandbox_cache)), settings), asyncio.Event())
     assert settings.owner.drain_s == 0
 
 
