@@ -3,7 +3,8 @@
 from typing import Final
 
 from multiagent.storage.sql.ops import DeliverCommand, TakeDecision
-from multiagent.storage.sql.sqlite.scribe import Scribe, text, whole
+from multiagent.storage.sql.rows import text, whole
+from multiagent.storage.sql.sqlite.scribe import Scribe
 from multiagent.storage.sql.sqlite.tasks import deliver_command, store_command
 
 _KNOWN: Final = "SELECT error FROM commands WHERE tenant_id = ? AND id = ?"

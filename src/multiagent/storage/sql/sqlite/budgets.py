@@ -2,15 +2,15 @@
 
 from typing import Final
 
-from multiagent.core.budget import Amount, Granted, Limit, Refused, ScopeLimit, ScopeRef, ScopeState, judge, room
+from multiagent.core.budget import Amount, Granted, Refused, ScopeLimit, ScopeRef, ScopeState, judge, room
 from multiagent.core.errors import InvalidInput, NotFound, StorageError
 from multiagent.core.money import LARGEST
 from multiagent.storage.sql.ops import Lose, LoseOpen, Reserve, Reserved, Settle, Settled
-from multiagent.storage.sql.sqlite.scribe import Scribe, Value, text, whole
+from multiagent.storage.sql.rows import SCOPE, Value, scope_state, text, whole
+from multiagent.storage.sql.sqlite.scribe import Scribe
 
 _SCOPE: Final = 'tenant_id = ? AND kind = ? AND id = ? AND "window" = ? AND window_start = ?'
-_STATE: Final = f"""SELECT limit_tokens, limit_pico, used_tokens, used_pico, held_tokens, held_pico, closed
- FROM budget_scopes WHERE {_SCOPE}"""
+_STATE: Final = f"SELECT {SCOPE} FROM budget_scopes WHERE {_SCOPE}"
 _OPEN: Final = """INSERT INTO budget_scopes (tenant_id, kind, id, "window", window_start, limit_tokens, limit_pico)
  VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _LIMIT: Final = f"UPDATE budget_scopes SET limit_tokens = ?, limit_pico = ? WHERE {_SCOPE}"
@@ -157,10 +157,3 @@ def _reservation(scribe: Scribe, tenant: str, reservation: str) -> tuple[Value, 
 
 def _ref(row: tuple[Value, ...]) -> ScopeRef:
     return ScopeRef(text(row[0]), text(row[1]), text(row[2]), whole(row[3]))  # type: ignore[arg-type] # stored kinds
-
-
-def scope_state(scope: ScopeRef, row: tuple[Value, ...]) -> ScopeState:
-    """Return what stands booked, from limits, used, held and closed."""
-    limit = Limit(None if row[0] is None else whole(row[0]), None if row[1] is None else whole(row[1]))
-    used, held = Amount(whole(row[2]), whole(row[3])), Amount(whole(row[4]), whole(row[5]))
-    return ScopeState(scope, limit, used, held, bool(row[6]))

@@ -16,7 +16,8 @@ from multiagent.storage.sql.ops import (
     StoreCompletion,
     StoreUsage,
 )
-from multiagent.storage.sql.sqlite.scribe import Scribe, blob, text
+from multiagent.storage.sql.rows import blob, text
+from multiagent.storage.sql.sqlite.scribe import Scribe
 
 _COMPLETION: Final = """INSERT INTO completions (tenant_id, key, request_hash, answer, time) VALUES (?, ?, ?, ?, ?)
  ON CONFLICT (tenant_id, key) DO NOTHING"""

@@ -13,9 +13,9 @@ from typing import Final, TypeVar
 
 from multiagent.core.errors import StorageCorrupt, StorageNewer
 from multiagent.storage.sql.base import CommandRow
+from multiagent.storage.sql.rows import blob, text, whole
 from multiagent.storage.sql.sqlite.connect import BUSY_MS, connect
 from multiagent.storage.sql.sqlite.faults import told
-from multiagent.storage.sql.sqlite.scribe import blob, text, whole
 
 T = TypeVar("T")
 

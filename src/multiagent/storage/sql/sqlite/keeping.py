@@ -4,7 +4,8 @@ import re
 from typing import Final
 
 from multiagent.storage.sql.keeping import ForgetSession, PruneTask, RememberTurn, ReplaceMemory, SweepMessages
-from multiagent.storage.sql.sqlite.scribe import Scribe, Value, text, whole
+from multiagent.storage.sql.rows import Value, text, whole
+from multiagent.storage.sql.sqlite.scribe import Scribe
 
 _REMEMBER: Final = """UPDATE sessions SET context = json_set(CASE WHEN json_valid(context) THEN context ELSE '{}' END,
  '$."' || ? || '"', json(?)) WHERE tenant_id = ? AND id = ?"""

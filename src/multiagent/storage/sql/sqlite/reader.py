@@ -18,7 +18,7 @@ from multiagent.core.budget import ScopeRef, ScopeState
 from multiagent.core.errors import NotFound
 from multiagent.core.events import Event
 from multiagent.core.messages import Message
-from multiagent.core.outcome import Failure, Outcome, Patch
+from multiagent.core.outcome import Outcome
 from multiagent.core.task import TaskStatus
 from multiagent.core.usage import Bill, Usage
 from multiagent.storage.objects.base import Bodies
@@ -34,22 +34,39 @@ from multiagent.storage.sql.base import (
     TaskWeight,
 )
 from multiagent.storage.sql.ops import StoredResult
+from multiagent.storage.sql.rows import (
+    AGENT,
+    APPROVAL,
+    COMMAND,
+    HEADER,
+    JOURNAL,
+    RESULT,
+    SCOPE,
+    SESSION,
+    Row,
+    Value,
+    agent_row,
+    approval_row,
+    blob,
+    command_row,
+    command_state,
+    header,
+    outcome,
+    scope_state,
+    session_row,
+    stored,
+    task_row,
+    text,
+    whole,
+)
 from multiagent.storage.sql.sqlite import keeping
-from multiagent.storage.sql.sqlite.budgets import scope_state
 from multiagent.storage.sql.sqlite.connect import open_readonly
 from multiagent.storage.sql.sqlite.faults import storage_error, told
-from multiagent.storage.sql.sqlite.scribe import Value, blob, text, whole
-from multiagent.storage.sql.sqlite.steps import RESULT, stored
-from multiagent.storage.sql.sqlite.tasks import HEADER, header
 
 T = TypeVar("T")
-Row = tuple[Value, ...]
 
 THREADS: Final = 2
 
-_FAILURE: Final = msgspec.json.Decoder(Failure)
-_USAGE: Final = msgspec.json.Decoder(Usage)
-_PATCHES: Final = msgspec.json.Decoder(tuple[Patch, ...])
 _MESSAGE: Final = msgspec.json.Decoder(Message)
 
 _TASK: Final = """SELECT tenant_id, id, workflow, user_id, session_id, query, mode, status, input, principal, result,
@@ -58,20 +75,17 @@ _TASK: Final = """SELECT tenant_id, id, workflow, user_id, session_id, query, mo
  parent_id, root_id, forked_at, json_extract(metadata, '$.began'),
  json_extract(metadata, '$.named')
  FROM task_executions t"""
-_AGENT: Final = """SELECT task_execution_id, agent_id, query, status, result, model_used, provider, usage,
- cost_pico, execution_time_ms, tool_calls_count FROM agent_executions"""
+_AGENT: Final = f"SELECT {AGENT} FROM agent_executions"
 _EVENTS: Final = f"""SELECT {", ".join(f"e.{one.strip()}" for one in HEADER.split(","))}, p.payload FROM events e
  LEFT JOIN event_payloads p ON p.tenant_id = e.tenant_id AND p.task = e.task AND p.key = e.key
  WHERE e.tenant_id = ? AND e.task = ? AND e.seq > ? ORDER BY e.seq LIMIT ?"""
-_JOURNAL: Final = """SELECT n, kind, key, time, value, digest, patches, event_seq FROM journal
- WHERE tenant_id = ? AND task = ? ORDER BY n"""
+_JOURNAL: Final = f"SELECT {JOURNAL} FROM journal WHERE tenant_id = ? AND task = ? ORDER BY n"
 _CHAIN: Final = """WITH RECURSIVE chain(depth, hash, parent, body, ref) AS (
  SELECT 0, hash, parent, body, ref FROM messages WHERE tenant_id = ?1 AND hash = ?2
  UNION ALL SELECT depth + 1, m.hash, m.parent, m.body, m.ref FROM chain, messages m
  WHERE m.tenant_id = ?1 AND m.hash = chain.parent AND depth < 100000)
  SELECT parent, body, ref FROM chain ORDER BY depth DESC"""
-_SCOPE: Final = """SELECT limit_tokens, limit_pico, used_tokens, used_pico, held_tokens, held_pico, closed
- FROM budget_scopes
+_SCOPE: Final = f"""SELECT {SCOPE} FROM budget_scopes
  WHERE tenant_id = ? AND kind = ? AND id = ? AND "window" = ? AND window_start = ?"""
 _HEAD: Final = """SELECT prompt, completion, cached, written, reasoning FROM usage INDEXED BY usage_head
  WHERE tenant_id = ? AND head_hash = ? AND head_hash <> '' AND model = ? AND estimated = 0 ORDER BY id DESC LIMIT 1"""
@@ -80,9 +94,8 @@ _BILL: Final = """SELECT coalesce(sum(prompt), 0), coalesce(sum(completion), 0),
  count(*) FROM usage WHERE tenant_id = ? AND task = ?"""
 _LOST: Final = """SELECT coalesce(sum(need_tokens), 0), coalesce(sum(need_pico), 0) FROM reservations
  INDEXED BY reservations_lost WHERE tenant_id = ? AND task = ? AND state = 'lost'"""
-_APPROVAL: Final = """SELECT id, task, step, tool, args_hash, arguments, state, requested_at, expires, decided_by,
- decided_at, reason, consumed_by FROM approvals"""
-_SESSION: Final = "id, user_id, token_budget, tokens_used, created_at, expires_at FROM sessions"
+_APPROVAL: Final = f"SELECT {APPROVAL} FROM approvals"
+_SESSION: Final = f"{SESSION} FROM sessions"
 _PENDING: Final = " AND state = 'pending'"
 _TOOLS: Final = """SELECT coalesce(sum(tool_calls_count), 0) FROM agent_executions
  WHERE tenant_id = ? AND task_execution_id = ?"""
@@ -109,7 +122,7 @@ class SqliteReader:
     async def task(self, tenant: str, task: str) -> TaskRow | None:
         """See ``Reader.task``."""
         rows = self._few(f"{_TASK} WHERE tenant_id = ? AND id = ?", (tenant, task))
-        return _task(rows[0]) if rows else None
+        return task_row(rows[0]) if rows else None
 
     async def tasks(
         self, tenant: str, *, status: TaskStatus | None = None, before: str = "", limit: int = 50
@@ -124,27 +137,24 @@ class SqliteReader:
             sql += " AND id < ?"
             values.append(before)
         rows = await self._rows(f"{sql} ORDER BY id DESC LIMIT ?", (*values, limit))
-        return tuple(map(_task, rows))
+        return tuple(map(task_row, rows))
 
     async def unfinished(self) -> tuple[TaskRow, ...]:
         """See ``Reader.unfinished``."""
         where = "status IN ('queued', 'running', 'waiting', 'paused')"
         rows = await self._rows(f"{_TASK} WHERE {where} ORDER BY created_at, id")
-        return tuple(map(_task, rows))
+        return tuple(map(task_row, rows))
 
     async def agents(self, tenant: str, task: str) -> tuple[AgentRow, ...]:
         """See ``Reader.agents``."""
         where = "WHERE tenant_id = ? AND task_execution_id = ? ORDER BY agent_id"
-        return tuple(map(_agent, await self._rows(f"{_AGENT} {where}", (tenant, task))))
+        return tuple(map(agent_row, await self._rows(f"{_AGENT} {where}", (tenant, task))))
 
     async def commands(self, limit: int = 100) -> tuple[CommandRow, ...]:
         """See ``Reader.commands``."""
-        sql = "SELECT tenant_id, id, task, kind, payload, principal, time FROM commands WHERE delivered_at IS NULL"
+        sql = f"SELECT {COMMAND} FROM commands WHERE delivered_at IS NULL"
         rows = await self._rows(f"{sql} ORDER BY time, id LIMIT ?", (limit,))
-        return tuple(
-            CommandRow(text(r[0]), text(r[1]), text(r[2]), text(r[3]), blob(r[4]), blob(r[5]), whole(r[6]))
-            for r in rows
-        )
+        return tuple(map(command_row, rows))
 
     async def events(self, tenant: str, task: str, after: int = 0, limit: int = 1000) -> tuple[Event, ...]:
         """See ``Reader.events``."""
@@ -153,7 +163,7 @@ class SqliteReader:
 
     async def journal(self, tenant: str, task: str) -> tuple[Outcome, ...]:
         """See ``Reader.journal``."""
-        return tuple(map(_outcome, await self._rows(_JOURNAL, (tenant, task))))
+        return tuple(map(outcome, await self._rows(_JOURNAL, (tenant, task))))
 
     async def results(self, tenant: str, task: str) -> dict[str, StoredResult]:
         """See ``Reader.results``."""
@@ -211,14 +221,14 @@ class SqliteReader:
     async def session(self, tenant: str, session: str) -> SessionRow | None:
         """See ``Reader.session``."""
         rows = self._few(f"SELECT {_SESSION} WHERE tenant_id = ? AND id = ?", (tenant, session))
-        return _session(rows[0]) if rows else None
+        return session_row(rows[0]) if rows else None
 
     async def sessions(self, tenant: str, limit: int = 100) -> tuple[SessionRow, ...]:
         """See ``Reader.sessions``."""
         rows = await self._rows(
             f"SELECT {_SESSION} WHERE tenant_id = ? ORDER BY created_at DESC, id LIMIT ?", (tenant, limit)
         )
-        return tuple(map(_session, rows))
+        return tuple(map(session_row, rows))
 
     async def memory(self, tenant: str, session: str) -> bytes:
         """See ``Reader.memory``."""
@@ -240,10 +250,7 @@ class SqliteReader:
         """See ``Reader.command``."""
         sql = "SELECT id, task, kind, delivered_at, error FROM commands WHERE tenant_id = ? AND id = ?"
         rows = self._few(sql, (tenant, command))
-        if not rows:
-            return None
-        name, task, kind, delivered, error = rows[0]
-        return CommandState(text(name), text(task), text(kind), _maybe(delivered), text(error))
+        return command_state(rows[0]) if rows else None
 
     async def approvals(
         self, tenant: str, *, task: str = "", pending: bool = True, limit: int = 100
@@ -254,12 +261,12 @@ class SqliteReader:
         order = "requested_at, id" if pending else "requested_at DESC, id DESC"
         values = (tenant, task, limit) if task else (tenant, limit)
         rows = await self._rows(f"{_APPROVAL}{index} WHERE tenant_id = ?{where} ORDER BY {order} LIMIT ?", values)
-        return tuple(map(_approval, rows if pending else reversed(rows)))
+        return tuple(map(approval_row, rows if pending else reversed(rows)))
 
     async def approval(self, tenant: str, approval: str) -> ApprovalRow | None:
         """See ``Reader.approval``."""
         rows = self._few(f"{_APPROVAL} WHERE tenant_id = ? AND id = ?", (tenant, approval))
-        return _approval(rows[0]) if rows else None
+        return approval_row(rows[0]) if rows else None
 
     async def approval_state(self, tenant: str, approval: str) -> str | None:
         """See ``Reader.approval_state``."""
@@ -298,83 +305,3 @@ class SqliteReader:
                 return work(connection)
         finally:
             self._idle.put(connection)
-
-
-def _task(row: Row) -> TaskRow:
-    status: TaskStatus = text(row[7])  # type: ignore[assignment] # only CreateTask and UpdateTask write it
-    return TaskRow(
-        tenant=text(row[0]),
-        id=text(row[1]),
-        workflow=text(row[2]),
-        user=text(row[3]),
-        session=text(row[4]),
-        query=text(row[5]),
-        mode=text(row[6]),
-        status=status,
-        input=blob(row[8]),
-        principal=blob(row[9]),
-        result=blob(row[10]),
-        error=None if row[11] is None else _FAILURE.decode(blob(row[11])),
-        usage=_usage(row[12]),
-        cost_pico=whole(row[13]),
-        duration_ms=None if row[14] is None else whole(row[14]),
-        created=whole(row[15]),
-        updated=whole(row[16]),
-        last_seq=whole(row[17]),
-        waits_for=text(row[18]),
-        parent_id=text(row[19]),
-        root_id=text(row[20]),
-        forked_at=None if row[21] is None else whole(row[21]),
-        began=whole(row[15] if row[22] is None else row[22]),
-        named=text(row[1] if row[23] is None else row[23]),
-    )
-
-
-def _agent(row: Row) -> AgentRow:
-    return AgentRow(
-        task=text(row[0]),
-        agent=text(row[1]),
-        query=text(row[2]),
-        status=text(row[3]),
-        result=text(row[4]),
-        model=text(row[5]),
-        vendor=text(row[6]),
-        usage=_usage(row[7]),
-        cost_pico=whole(row[8]),
-        execution_ms=whole(row[9]),
-        tool_calls=whole(row[10]),
-    )
-
-
-def _approval(row: Row) -> ApprovalRow:
-    return ApprovalRow(
-        text(row[0]), text(row[1]), text(row[2]), text(row[3]), text(row[4]), blob(row[5]), text(row[6]),
-        whole(row[7]), whole(row[8]), text(row[9]), _maybe(row[10]), text(row[11]), text(row[12]),
-    )  # fmt: skip
-
-
-def _maybe(value: Value) -> int | None:
-    return None if value is None else whole(value)
-
-
-def _session(row: Row) -> SessionRow:
-    expires = None if row[5] is None else whole(row[5])
-    return SessionRow(text(row[0]), text(row[1]), whole(row[2]), whole(row[3]), whole(row[4]), expires)
-
-
-def _usage(value: Value) -> Usage:
-    return _USAGE.decode(text(value)) if value else Usage()
-
-
-def _outcome(row: Row) -> Outcome:
-    patches = () if row[6] is None else _PATCHES.decode(blob(row[6]))
-    return Outcome(
-        n=whole(row[0]),
-        kind=text(row[1]),  # type: ignore[arg-type] # only AppendOutcome writes it
-        key=text(row[2]),
-        time=whole(row[3]),
-        value=blob(row[4]),
-        digest=text(row[5]),
-        patches=patches,
-        event_seq=whole(row[7]),
-    )

@@ -5,15 +5,10 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-import msgspec
-
 from multiagent.core.errors import NotFound
 from multiagent.core.events import EventHeader
 from multiagent.storage.objects.base import Bodies
-
-Value = str | int | bytes | None
-
-ENCODE: Final = msgspec.json.Encoder().encode
+from multiagent.storage.sql.rows import Value, whole
 
 LOG_AFTER: Final = 64
 """Events of unfinished tasks that may wait for their place in the log; a finished task's never wait."""
@@ -172,24 +167,3 @@ class Scribe:
         last = {(row[0], row[1]): row[2] for row in waiting}
         self.change_many(_LOGGED, [(seq, tenant, task) for (tenant, task), seq in last.items()])
         self._logged = len(waiting)
-
-
-def whole(value: Value) -> int:
-    """Return a column that holds an integer."""
-    if type(value) is not int:
-        raise TypeError(f"a column holds {type(value).__name__} where a whole number belongs")
-    return value
-
-
-def text(value: Value) -> str:
-    """Return a column that holds text."""
-    if type(value) is not str:
-        raise TypeError(f"a column holds {type(value).__name__} where text belongs")
-    return value
-
-
-def blob(value: Value) -> bytes:
-    """Return a column that holds bytes; NULL is none."""
-    if value is None:
-        return b""
-    return value if type(value) is bytes else text(value).encode()

@@ -2,11 +2,8 @@
 
 from typing import Final
 
-import msgspec
-
 from multiagent.core.errors import NonDeterminism, StorageError
 from multiagent.core.messages import message_hash
-from multiagent.core.outcome import Failure
 from multiagent.storage.sql.ops import (
     AppendOutcome,
     StartStep,
@@ -15,7 +12,8 @@ from multiagent.storage.sql.ops import (
     StoreMessage,
     StoreResult,
 )
-from multiagent.storage.sql.sqlite.scribe import ENCODE, Scribe, Value, blob, text, whole
+from multiagent.storage.sql.rows import ENCODE, RESULT, Value, stored, text, whole
+from multiagent.storage.sql.sqlite.scribe import Scribe
 
 LARGE: Final = 256 * 1024
 """Bodies of more bytes are kept as objects."""
@@ -30,7 +28,6 @@ _FINISH: Final = """UPDATE results SET status = ?, value = ?, ref = ?, error = ?
 _INSERT: Final = """INSERT INTO results
  (tenant_id, task, key, input_hash, status, value, ref, error, owner, attempts, started_at, finished_at)
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT (tenant_id, task, key) DO NOTHING"""
-RESULT: Final = "key, input_hash, value, ref, error, inherited"
 _STANDING: Final = (
     f"SELECT {RESULT}, status, attempts, deaths, owner FROM results WHERE tenant_id = ? AND task = ? AND key = ?"
 )
@@ -39,13 +36,6 @@ _OUTCOME: Final = """INSERT INTO journal (tenant_id, task, n, kind, key, time, v
 _ROW: Final = "SELECT kind, key, digest FROM journal WHERE tenant_id = ? AND task = ? AND n = ?"
 _MESSAGE: Final = """INSERT INTO messages (tenant_id, hash, parent, body, ref, time) VALUES (?, ?, ?, ?, ?, ?)
  ON CONFLICT (tenant_id, hash) DO NOTHING"""
-_FAILURE: Final = msgspec.json.Decoder(Failure)
-
-
-def stored(row: tuple[Value, ...]) -> StoredResult:
-    """Return a result from the columns of ``RESULT``."""
-    error = None if row[4] is None else _FAILURE.decode(blob(row[4]))
-    return StoredResult(text(row[0]), text(row[1]), blob(row[2]), text(row[3]), error, bool(row[5]))
 
 
 def start_step(scribe: Scribe, op: StartStep) -> StepStarted:

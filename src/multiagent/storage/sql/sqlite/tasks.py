@@ -3,7 +3,7 @@
 from typing import Final
 
 from multiagent.core.errors import StorageCorrupt
-from multiagent.core.events import VERSION, EventHeader, EventKind, commit
+from multiagent.core.events import VERSION, EventHeader, commit
 from multiagent.storage.sql.ops import (
     AppendEvent,
     CreateTask,
@@ -14,7 +14,8 @@ from multiagent.storage.sql.ops import (
     TaskCreated,
     UpdateTask,
 )
-from multiagent.storage.sql.sqlite.scribe import ENCODE, FINISHED, UNFINISHED, Scribe, Value, text, whole
+from multiagent.storage.sql.rows import ENCODE, HEADER, Value, header, text
+from multiagent.storage.sql.sqlite.scribe import FINISHED, UNFINISHED, Scribe
 
 SALT_BYTES: Final = 16
 
@@ -43,19 +44,8 @@ _EVENT: Final = """INSERT INTO events
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _PAYLOAD: Final = """INSERT INTO event_payloads (tenant_id, task, key, seq, salt, payload) VALUES (?, ?, ?, ?, ?, ?)
  ON CONFLICT (tenant_id, task, key) DO NOTHING"""
-HEADER: Final = "v, tenant_id, id, task, seq, key, kind, time, principal, on_behalf_of, cause, trace_id, commitment"
 _KNOWN: Final = f"""SELECT {HEADER} FROM events WHERE tenant_id = ?1 AND task = ?2
  AND seq = (SELECT seq FROM event_payloads WHERE tenant_id = ?1 AND task = ?2 AND key = ?3)"""
-_KINDS: Final = {kind.value: kind for kind in EventKind}
-
-
-def header(row: tuple[Value, ...]) -> EventHeader:
-    """Return an event's header from the columns of ``HEADER``."""
-    v, tenant, id_, task, seq, key, kind, time, principal, on_behalf_of, cause, trace_id, commitment = row
-    return EventHeader(
-        whole(v), text(tenant), text(id_), text(task), whole(seq), text(key), _KINDS[text(kind)], whole(time),
-        text(principal), text(on_behalf_of), text(cause), text(trace_id), text(commitment),
-    )  # fmt: skip
 
 
 def create_task(scribe: Scribe, op: CreateTask) -> TaskCreated:

@@ -5,7 +5,8 @@ from typing import Final
 
 from multiagent.core.errors import NotFound, StorageError
 from multiagent.core.ids import ulid
-from multiagent.storage.sql.sqlite.scribe import Scribe, Value, text, whole
+from multiagent.storage.sql.rows import Value, text, whole
+from multiagent.storage.sql.sqlite.scribe import Scribe
 from multiagent.storage.sql.travel import ForkTask, ReleaseTask, TaskForked
 
 _TASK: Final = """INSERT INTO task_executions
