@@ -29,15 +29,15 @@ async def bench(tmp_path: Path, register: Register) -> AsyncIterator[Bench]:
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     """The states of live runs by (task, row), taken the moment each outcome has been fed."""
     states: Seen = {}
-    feed = Run._feed
+    take = Run._take
 
     def spied(self: Run, arrived: Arrived, batch: Batch) -> None:
-        if self._n == 0:
+        if self._feed.n == 0:
             states[self.row.id, 0] = capture(self.kernel)
-        feed(self, arrived, batch)
-        states[self.row.id, self._n] = capture(self.kernel)
+        take(self, arrived, batch)
+        states[self.row.id, self._feed.n] = capture(self.kernel)
 
-    monkeypatch.setattr(Run, "_feed", spied)
+    monkeypatch.setattr(Run, "_take", spied)
     return states
 
 

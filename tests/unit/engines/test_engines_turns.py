@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from multiagent.engines.embedded.turns import Turns
+from multiagent.engines.turns import Turns
 
 
 async def test_many_enter_side_by_side() -> None:

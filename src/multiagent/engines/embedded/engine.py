@@ -17,14 +17,14 @@ from multiagent.core.errors import (
 from multiagent.core.outcome import Failure, Outcome
 from multiagent.core.travel import Changes, Moment, Point
 from multiagent.engines.base import RunResult, Workflow
-from multiagent.engines.embedded.ending import quarantine_ops
 from multiagent.engines.embedded.forking import Wish, forked
-from multiagent.engines.embedded.records import Closed, Opened, Parts
+from multiagent.engines.embedded.records import Opened, Parts
 from multiagent.engines.embedded.recovery import fresh, replayed, resumed
 from multiagent.engines.embedded.run import Run
 from multiagent.engines.embedded.travel import moment
-from multiagent.engines.embedded.turns import Turns
+from multiagent.engines.ending import Closed, quarantine_ops
 from multiagent.engines.kernel import CANCEL, PAUSE, RESERVED, RESUME
+from multiagent.engines.turns import Turns
 from multiagent.storage.sql.base import TaskRow
 from multiagent.storage.sql.ops import CreateTask, TaskCreated
 

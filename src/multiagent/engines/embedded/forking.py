@@ -16,10 +16,10 @@ from multiagent.engines.context import begin
 from multiagent.engines.crossing import approach, cross, rows_to
 from multiagent.engines.embedded.batch import Batch
 from multiagent.engines.embedded.editing import edited
-from multiagent.engines.embedded.ending import engine_event
 from multiagent.engines.embedded.records import Opened, Parts
 from multiagent.engines.embedded.recovery import signature
 from multiagent.engines.embedded.travel import find_cut
+from multiagent.engines.ending import engine_event
 from multiagent.engines.kernel import FORK, encode
 from multiagent.engines.past import check_kept, start_of, stored_results
 from multiagent.storage.sql import travel

@@ -8,7 +8,7 @@ import msgspec
 
 from multiagent.core.clock import Clock
 from multiagent.core.ids import Ids
-from multiagent.core.outcome import Failure, OutcomeKind
+from multiagent.core.outcome import OutcomeKind
 from multiagent.engines.actions import Yielded
 from multiagent.engines.attempt import Ended, Work
 from multiagent.engines.base import Step, Workflow
@@ -60,12 +60,3 @@ class Opened(msgspec.Struct, frozen=True):
     time: int = 0
     signals: tuple[str, ...] = ()
     ops: tuple[Op, ...] = ()
-
-
-class Closed(msgspec.Struct, frozen=True):
-    """How a run left this process: ``error`` where it did not end but stopped."""
-
-    status: str
-    value: bytes = b""
-    failure: Failure | None = None
-    error: Exception | None = None

@@ -13,8 +13,8 @@ from multiagent.core.principal import Principal
 from multiagent.core.task import TaskStatus
 from multiagent.engines.base import Workflow
 from multiagent.engines.context import begin
-from multiagent.engines.embedded.ending import engine_event
 from multiagent.engines.embedded.records import Opened, Parts
+from multiagent.engines.ending import engine_event
 from multiagent.engines.past import start_of, stored_results
 from multiagent.engines.replay import Replayed, replay
 from multiagent.storage.objects.base import Objects

@@ -12,24 +12,23 @@ import random
 from collections import deque
 from typing import Final
 
-import msgspec
-
 from multiagent.core.errors import EngineUnavailable, InvalidInput, NonDeterminism, PlatformError, StorageError
 from multiagent.core.fault import fault
-from multiagent.core.outcome import Outcome, OutcomeKind, failure
+from multiagent.core.outcome import failure
 from multiagent.core.retry import Backoff
 from multiagent.core.task import TaskStatus
 from multiagent.core.usage import Bill
 from multiagent.engines.actions import Complete, Fail, RunStep, StartTimer
 from multiagent.engines.attempt import Ended, Work, ended_ops, start_op, started_op, stored_value
 from multiagent.engines.embedded.batch import Batch
-from multiagent.engines.embedded.ending import closing, ending_ops, holding_ops, quarantine_ops
-from multiagent.engines.embedded.records import Arrived, Closed, Opened, Parts
+from multiagent.engines.embedded.records import Arrived, Opened, Parts
 from multiagent.engines.embedded.slots import Slot
-from multiagent.engines.embedded.turns import Turns
+from multiagent.engines.ending import Closed, closing, ending_ops, held_by, quarantine_ops
+from multiagent.engines.feeding import Feed
 from multiagent.engines.kernel import encode
 from multiagent.engines.timers import Entry
-from multiagent.storage.sql.ops import AppendOutcome, Op, StepStarted, UpdateTask
+from multiagent.engines.turns import Turns
+from multiagent.storage.sql.ops import AppendEvent, AppendOutcome, Op, StepStarted, UpdateTask
 
 # A lease is committed with the outcome that led to it. So only what was under way when a run is recovered can have
 # been leased by another process; every later step is leased for the first time (``_leases_anew``), its attempt is
@@ -57,9 +56,7 @@ class Run:
         self._parts = parts
         self._turns = turns
         self._opened = opened
-        self._n = opened.outcomes
-        self._time = opened.time
-        self._tail = opened.tail
+        self._feed = Feed(opened.kernel, opened.tail, opened.outcomes, opened.time)
         self._acks: dict[str, asyncio.Future[None] | None] = dict.fromkeys(opened.signals)
         self._inbox: deque[Arrived] = deque()
         self._slots: dict[str, Slot] = {}
@@ -134,12 +131,8 @@ class Run:
         """What begins or resumes the run."""
         batch = self._batch()
         batch.ops.extend(self._opened.ops)
-        batch.absorb(self._tail, "")
-        for action in self.kernel.pending():  # asked for before the journal's last row; the tail's own are in it
-            if isinstance(action, RunStep):
-                batch.steps.setdefault(action.id, action)
-            elif isinstance(action, StartTimer):
-                batch.timers.setdefault(action.key, action)
+        batch.absorb(self._feed.tail, "")
+        batch.absorb_pending(self.kernel)  # asked for before the journal's last row; the tail's own are in it
         return batch
 
     async def _arrival(self) -> None:
@@ -165,30 +158,27 @@ class Run:
             arrived = self._inbox.popleft()
             if arrived.kind == "timer" and not self.kernel.waits_for(arrived.key):
                 continue
-            self._feed(arrived, batch)
+            self._take(arrived, batch)
         return batch
 
-    def _feed(self, arrived: Arrived, batch: Batch) -> None:
-        now = self._time = max(self._time, self._parts.clock.now())
+    def _take(self, arrived: Arrived, batch: Batch) -> None:
+        now = self._feed.tick(self._parts.clock.now())
         if arrived.work is not None and arrived.ended is not None:
             batch.ops.extend(ended_ops(arrived.work, arrived.ended, self._parts.owner, now))
         if arrived.kind == "signal":
-            batch.ops.extend(holding_ops(self.row, self.kernel, arrived, now))
-        row = self._row(arrived.kind, arrived.key, now, arrived.carried)
-        batch.fed += 1
-        if arrived.kind == "signal":
+            self._hold_or_go_on(arrived, batch, now)
             batch.acks.append(arrived.key)
-        self.kernel.feed(row, arrived.value)
-        self._tail = self.kernel.take()
-        if self._tail.patches:  # with the row that led to them: after a crash no later one may be there
-            row = msgspec.structs.replace(row, patches=row.patches + self._tail.patches)
+        batch.fed += 1
+        row = self._feed.feed(arrived.kind, arrived.key, arrived.carried, arrived.value)
         batch.ops.append(AppendOutcome(tenant=self.row.tenant, task=self.row.id, outcome=row))
-        batch.absorb(self._tail, arrived.key)
+        batch.absorb(self._feed.tail, arrived.key)
 
-    def _row(self, kind: OutcomeKind, key: str, now: int, value: bytes) -> Outcome:
-        self._n += 1
-        first = self._tail.patches if self._n == 1 else ()  # decided before there was a row
-        return Outcome(self._n, kind, key, now, value, self._tail.digest, first)
+    def _hold_or_go_on(self, arrived: Arrived, batch: Batch, now: int) -> None:
+        tenant, task = self.row.tenant, self.row.id
+        held = held_by(self.kernel, arrived.key, arrived.carried, now)
+        if held is not None:
+            batch.ops.append(AppendEvent(tenant=tenant, task=task, event=held.event))
+            batch.ops.append(UpdateTask(tenant=tenant, id=task, time=now, status=held.status))
 
     async def _turn(self, batch: Batch) -> None:
         """Commit a batch, then do what it asks for."""
@@ -339,14 +329,14 @@ class Run:
         """Add the journal's last row, the task's new status and, where the workflow has not said it, its last event."""
         if self._ending is None:
             return
-        now = self._time = max(self._time, self._parts.clock.now())
+        now = self._feed.tick(self._parts.clock.now())
         closed = self._closed_as = closing(self._ending)
         value = closed.value if closed.failure is None else encode(closed.failure)
         bill = getattr(self.kernel.result, "bill", None)
         if not isinstance(bill, Bill):
             bill = await self._parts.reader.bill(self.row.tenant, self.row.id)
         batch.ops.extend(ending_ops(self.row, closed, bill, now, said=self._said_the_end))
-        row = self._row("end", closed.status, now, value)
+        row = self._feed.end(closed.status, value)
         batch.ops.append(AppendOutcome(tenant=self.row.tenant, task=self.row.id, outcome=row))
 
     def _close(self) -> None:

@@ -5,11 +5,9 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
 from multiagent.core.errors import PlatformError
-from multiagent.core.events import Event, EventKind
-from multiagent.core.facts import StepBegun, StepEnded
+from multiagent.core.events import EventKind
+from multiagent.core.facts import StepEnded
 from multiagent.core.fault import fault
 from multiagent.core.outcome import Failure
 from multiagent.engines.attempt import (
@@ -24,13 +22,12 @@ from multiagent.engines.attempt import (
     step_event,
 )
 from multiagent.engines.base import Step
+from multiagent.engines.deaths import deaths_of
 from multiagent.engines.embedded.records import Parts
-from multiagent.engines.embedded.turns import Turns
 from multiagent.engines.kernel import encode
+from multiagent.engines.turns import Turns
 from multiagent.storage.sql.ops import StepStarted
 
-_PAGE: Final = 1000
-_BEGUN: Final = msgspec.json.Decoder(StepBegun)
 _CANCELLED: Final = Failure("CANCELLED", "the step was cancelled by its workflow")
 _FROM_WITHIN: Final = Failure("INTERNAL", "the step's code ended as cancelled, but nobody had cancelled it")
 _log = logging.getLogger("multiagent.engine")
@@ -128,7 +125,7 @@ class Slot:
     async def _perform(self) -> Ended:
         alone = False
         if self._started.deaths >= ALONE_FROM:
-            deaths, was_alone = await self._deaths()
+            deaths, was_alone = await deaths_of(self._parts.reader, self.work)
             if deaths >= POISONED_FROM and was_alone:
                 failure = poisoned(self.work, deaths)
                 return Ended(self._started.attempt, 1, self._began, error=failure)
@@ -151,27 +148,3 @@ class Slot:
         op = started_op(self.work, self._started.attempt, self._parts.clock.now(), alone=alone)
         await self._parts.writer.commit(op)  # before the code runs: deaths are counted by it
         self._announced = True
-
-    async def _deaths(self) -> tuple[int, bool]:
-        """Count the attempts of this step that began and never ended, and tell whether the last one ran alone.
-
-        A lease alone proves nothing: a step may have waited for its turn, or been stopped in good order.
-        """
-        begun: dict[int, bool] = {}
-        ended: set[int] = set()
-        after = 0
-        while page := await self._parts.reader.events(self.work.tenant, self.work.task, after, _PAGE):
-            for event in page:
-                self._note(event, begun, ended)
-            after = page[-1].header.seq
-        lost = sorted(set(begun) - ended)
-        return len(lost), bool(lost) and begun[lost[-1]]
-
-    def _note(self, event: Event, begun: dict[int, bool], ended: set[int]) -> None:
-        parts = event.header.key.rsplit("/", 3)
-        if len(parts) != 4 or parts[0] != self.work.key or not parts[1].isdigit():
-            return
-        if event.header.kind is EventKind.STEP_STARTED:
-            begun[int(parts[1])] = bool(event.payload) and _BEGUN.decode(event.payload).alone
-        elif event.header.kind in (EventKind.STEP_COMPLETED, EventKind.STEP_FAILED):
-            ended.add(int(parts[1]))

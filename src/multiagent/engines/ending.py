@@ -1,19 +1,55 @@
-"""What is written when a run ends, or must not go on."""
+"""What is written when a run is held, ends, or must not go on: the same on every engine."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
 from multiagent.core.errors import NonDeterminism
 from multiagent.core.events import EventDraft, EventKind
 from multiagent.core.facts import TaskEnded, TaskPaused, TaskQuarantined, TaskResumed
-from multiagent.core.outcome import failure
+from multiagent.core.outcome import Failure, failure
+from multiagent.core.task import TaskStatus
 from multiagent.core.usage import Bill
 from multiagent.engines.actions import Complete, Fail
-from multiagent.engines.embedded.records import Arrived, Closed
 from multiagent.engines.kernel import PAUSE, RESUME, Kernel, encode
 from multiagent.storage.sql.base import TaskRow
 from multiagent.storage.sql.ops import AppendEvent, Op, UpdateTask
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """How a run left its process: ``error`` where it did not end but stopped."""
+
+    status: str
+    value: bytes = b""
+    failure: Failure | None = None
+    error: Exception | None = None
+
+
+class Whose(Protocol):
+    """The task that something is written for; a ``TaskRow`` is one."""
+
+    @property
+    def tenant(self) -> str:
+        """Its tenant."""
+        ...
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def created(self) -> int:
+        """When it was accepted, in milliseconds UTC."""
+        ...
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What a signal that holds a run, or lets it go on, is told with, and the status it leads to."""
+
+    event: EventDraft
+    status: TaskStatus
 
 
 def closing(ending: Complete | Fail) -> Closed:
@@ -23,11 +59,11 @@ def closing(ending: Complete | Fail) -> Closed:
     return Closed("cancelled" if ending.failure.code == "CANCELLED" else "failed", failure=ending.failure)
 
 
-def ending_ops(row: TaskRow, closed: Closed, bill: Bill, now: int, *, said: bool) -> Sequence[Op]:
+def ending_ops(whose: Whose, closed: Closed, bill: Bill, now: int, *, said: bool) -> Sequence[Op]:
     """Return the operations that end a task; ``said``: its workflow has emitted the last event itself."""
     update = UpdateTask(
-        tenant=row.tenant,
-        id=row.id,
+        tenant=whose.tenant,
+        id=whose.id,
         time=now,
         status="completed"
         if closed.status == "completed"
@@ -38,7 +74,7 @@ def ending_ops(row: TaskRow, closed: Closed, bill: Bill, now: int, *, said: bool
         error=closed.failure,
         usage=bill.usage,
         cost_pico=bill.cost_pico,
-        duration_ms=now - row.created,
+        duration_ms=now - whose.created,
         waits_for="",
     )
     if said:
@@ -50,24 +86,22 @@ def ending_ops(row: TaskRow, closed: Closed, bill: Bill, now: int, *, said: bool
         saved_pico=bill.saved_pico,
         model_calls=bill.model_calls,
         tool_calls=bill.tool_calls,
-        elapsed_ms=now - row.created,
+        elapsed_ms=now - whose.created,
         code="" if closed.failure is None else closed.failure.code,
         message="" if closed.failure is None else closed.failure.message,
     )
-    return update, engine_event(row, "ended", kinds.get(closed.status, EventKind.TASK_FAILED), fact, now)
+    return update, engine_event(whose, "ended", kinds.get(closed.status, EventKind.TASK_FAILED), fact, now)
 
 
-def holding_ops(row: TaskRow, kernel: Kernel, arrived: Arrived, now: int) -> Sequence[Op]:
-    """Return what is written before a signal that holds a run, or lets it go on; nothing for other signals."""
-    name, _, given = arrived.key.rpartition("~")
+def held_by(kernel: Kernel, key: str, carried: bytes, now: int) -> Held | None:
+    """Return what is told before a signal that holds a run, or lets it go on; None for other signals."""
+    name, _, given = key.rpartition("~")
     if name == PAUSE and kernel.may_pause:
-        fact = TaskPaused(arrived.carried.decode("utf-8", "replace"))
-        event = engine_event(row, f"paused/{given}", EventKind.TASK_PAUSED, fact, now)
-        return event, UpdateTask(tenant=row.tenant, id=row.id, time=now, status="paused")
+        fact = TaskPaused(carried.decode("utf-8", "replace"))
+        return Held(engine_draft(f"paused/{given}", EventKind.TASK_PAUSED, fact, now), "paused")
     if name == RESUME and kernel.paused:
-        event = engine_event(row, f"resumed/{given}", EventKind.TASK_RESUMED, TaskResumed(), now)
-        return event, UpdateTask(tenant=row.tenant, id=row.id, time=now, status="running")
-    return ()
+        return Held(engine_draft(f"resumed/{given}", EventKind.TASK_RESUMED, TaskResumed(), now), "running")
+    return None
 
 
 def quarantine_ops(row: TaskRow, drift: NonDeterminism, now: int) -> list[Op]:
@@ -79,6 +113,11 @@ def quarantine_ops(row: TaskRow, drift: NonDeterminism, now: int) -> list[Op]:
     ]
 
 
-def engine_event(row: TaskRow, name: str, kind: EventKind, fact: msgspec.Struct, now: int) -> AppendEvent:
+def engine_draft(name: str, kind: EventKind, fact: msgspec.Struct, now: int) -> EventDraft:
+    """Return an event of the engine's own, keyed ``engine/<name>``."""
+    return EventDraft(f"engine/{name}", kind, encode(fact), now)
+
+
+def engine_event(whose: Whose, name: str, kind: EventKind, fact: msgspec.Struct, now: int) -> AppendEvent:
     """Return the operation that appends an event of the engine's own, keyed ``engine/<name>``."""
-    return AppendEvent(tenant=row.tenant, task=row.id, event=EventDraft(f"engine/{name}", kind, encode(fact), now))
+    return AppendEvent(tenant=whose.tenant, task=whose.id, event=engine_draft(name, kind, fact, now))
