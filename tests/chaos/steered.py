@@ -18,7 +18,9 @@ import msgspec
 from multiagent.agents.calls import Word
 from multiagent.app.ask import Ask
 from multiagent.app.detach import start_owner
-from multiagent.app.steer import hand_over, leave
+from multiagent.app.leaving import leave
+from multiagent.app.place import Place
+from multiagent.app.steer import hand_over
 from multiagent.config.settings import Places
 from multiagent.config.sources import load
 from multiagent.core.travel import Changes
@@ -186,8 +188,7 @@ class Steered:
         self.ends: list[Run] = []
         environment = house.environment()
         self._environment = environment
-        self._places = Places(str(house.home), str(house.cache))
-        self._settings = load(house.home, environment)
+        self._place = Place(Places(str(house.home), str(house.cache)), load(house.home, environment))
 
     # --- terminals ---
 
@@ -195,14 +196,14 @@ class Steered:
         """Hand a task over, as `run` does where another process owns the home."""
         number = len(self.asked.tasks)
         query = (TEAM if number % 5 == 4 else SIMPLE).format(f"{number} {self.random.random()}")
-        task = asyncio.run(hand_over(self._places, self._settings, Ask(query), self._environment))
+        task = asyncio.run(hand_over(self._place, Ask(query), self._environment))
         self.asked.tasks.add(task)
         self.asked.commands[task] = "submit"
         return task
 
     def tell(self, kind: str, task: str, payload: bytes = b"") -> None:
         """Leave a command, as any terminal does, and do not wait."""
-        command = asyncio.run(leave(self.house.home, kind, task, payload))
+        command = asyncio.run(leave(self._place, kind, task, payload))
         self.asked.commands[command] = kind
         self.asked.counts[kind] += 1
 
@@ -250,7 +251,7 @@ class Steered:
             return
         parent, count = self.random.choice(open_ones)
         payload = msgspec.json.encode(Forking(parent, self.random.randint(0, count), Changes()))
-        task = asyncio.run(leave(self.house.home, "fork", "", payload))
+        task = asyncio.run(leave(self._place, "fork", "", payload))
         self.asked.tasks.add(task)
         self.asked.commands[task] = "fork"
         self.asked.counts["fork"] += 1
@@ -270,7 +271,7 @@ class Steered:
             self.asked.tasks.add(left)
             self.asked.commands[left] = "submit"
             return Owner(kind, int(str(run.record["owner"])), None, before)
-        background = start_owner(self.house.home, self._environment)
+        background = start_owner(self._place, self._environment)
         return Owner(kind, background.pid, background, before)
 
     def _look(self, owner: Owner, wanted: str) -> bool:
@@ -381,7 +382,7 @@ class Steered:
         """Nothing is held back any more: all tasks end, in a background owner that then drains."""
         while len(self.asked.tasks) < self.wanted:
             self.submit()
-        background = start_owner(self.house.home, self._environment)
+        background = start_owner(self._place, self._environment)
         owner = Owner("the last owner", background.pid, background, self.owners())
         self.asked.paused.clear()
         for _ in range(3000):

@@ -15,12 +15,13 @@ import pytest
 from multiagent.agents.calls import Word
 from multiagent.app.ask import Ask
 from multiagent.app.build import Platform, open_platform
-from multiagent.app.steer import leave
+from multiagent.app.leaving import leave
 from multiagent.config.settings import CacheSettings, Places, Settings, StorageSettings
 from multiagent.core.task import TaskResult
 from multiagent.core.travel import Changes
 from multiagent.orchestrator.approvals import Decision
 from multiagent.orchestrator.forking import Forking
+from multiagent.testing.places import place_at
 from multiagent.testing.scripted import ScriptedVendor
 from multiagent.testing.scripted_script import Reply, Rule, Script, ScriptedCall
 from tests.e2e.posting import posted
@@ -105,7 +106,7 @@ class Scene:
     async def _decide(self) -> None:
         for identity, task, seen in self.rows("SELECT id, task, args_hash FROM approvals WHERE state = 'pending'"):
             decision = Decision(str(identity), Word(self.says, reason="as the test says"), str(seen))
-            await leave(self.home, "decide", str(task), msgspec.json.encode(decision))
+            await leave(place_at(self.home), "decide", str(task), msgspec.json.encode(decision))
 
     async def run(self, kind: str, folder: Path) -> str:
         """Run a task of a kind to its end; return its id."""
@@ -121,7 +122,7 @@ class Scene:
         """Fork a run at each of its cuts, all at once; return each cut's fork, ended."""
         count = len(self.journal(parent))
         made = {
-            cut: await leave(self.home, "fork", "", msgspec.json.encode(Forking(parent, cut, Changes())))
+            cut: await leave(place_at(self.home), "fork", "", msgspec.json.encode(Forking(parent, cut, Changes())))
             for cut in range(count + 1)
         }
         async with asyncio.timeout(GUARD_S):

@@ -13,7 +13,8 @@ import msgspec
 
 from multiagent.agents.custom import CustomAgent, Health
 from multiagent.app.extensions import PATIENCE_S
-from multiagent.config.settings import Places, Settings
+from multiagent.app.place import Place
+from multiagent.config.settings import Settings
 from multiagent.config.sources import FILE
 from multiagent.core.errors import PlatformError
 
@@ -29,15 +30,15 @@ class Finding(msgspec.Struct, frozen=True):
     fix: str = ""
 
 
-async def checkup(places: Places, settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
+async def checkup(place: Place, environment: Mapping[str, str]) -> list[Finding]:
     """Look at everything once; nothing is changed and no vendor is called."""
-    home, cache = Path(places.home), Path(places.cache)
+    home, cache, settings = place.home, place.cache, place.settings
     return [
         _program(),
         _home(home),
         _configuration(home),
-        await _database(home),
-        _owner(home),
+        await _database(place),
+        _owner(place),
         _sandbox(cache),
         _policy(settings, cache),
         *await _extensions(settings),
@@ -72,20 +73,18 @@ def _configuration(home: Path) -> Finding:
     return Finding("configuration", "ok", f"defaults ({path} does not exist)")
 
 
-async def _database(home: Path) -> Finding:
+async def _database(place: Place) -> Finding:
     from multiagent.app.look import tasks
 
     try:
-        rows = await tasks(home, None, "", 1)
+        rows = await tasks(place, None, "", 1)
     except PlatformError as error:
         return Finding("database", "bad", f"{error.code}: {error.message}", "see the message")
     return Finding("database", "ok", f"newest task {rows[0].id}" if rows else "no tasks yet")
 
 
-def _owner(home: Path) -> Finding:
-    from multiagent.engines.embedded.lock import owner
-
-    pid = owner(home)
+def _owner(place: Place) -> Finding:
+    pid = place.owner()
     if pid is None:
         return Finding("owner", "ok", "no process works on this home")
     return Finding("owner", "note", f"process {pid} works on this home", "wait for it, or use another MULTIAGENT_HOME")

@@ -2,12 +2,12 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
 from multiagent.app.look import look
+from multiagent.app.place import Place
 from multiagent.app.record import Record
 from multiagent.app.travel import AgentMoment, Stop, Walk, tour
 from multiagent.core.usage import Bill
@@ -96,9 +96,9 @@ def compare(a: Walk, b: Walk, left: Record, right: Record) -> Difference:
     )
 
 
-async def compare_tasks(home: Path, a: str, b: str) -> Difference:
-    """Compare two tasks of a home; NotFound where there is none, NonDeterminism where one drifted."""
-    return compare(await tour(home, a), await tour(home, b), await look(home, a), await look(home, b))
+async def compare_tasks(place: Place, a: str, b: str) -> Difference:
+    """Compare two tasks; NotFound where there is none, NonDeterminism where one drifted."""
+    return compare(await tour(place, a), await tour(place, b), await look(place, a), await look(place, b))
 
 
 def _side(walk: Walk, record: Record) -> Side:

@@ -1,64 +1,61 @@
 """Approvals from any terminal: what waits for a person, and what they say."""
 
-from pathlib import Path
-
 import msgspec
 
 from multiagent.agents.calls import Word
 from multiagent.app.build import TENANT
+from multiagent.app.leaving import Steered, leave, steered
 from multiagent.app.look import look
-from multiagent.app.steer import Steered, leave, owner, taken
+from multiagent.app.place import Place
 from multiagent.app.system import SystemClock
 from multiagent.core.errors import InvalidInput, NotFound
 from multiagent.core.pointer import assignment, put
 from multiagent.core.tool import ASK_USER
 from multiagent.orchestrator.approvals import Decision
-from multiagent.storage.factory import open_reader
 from multiagent.storage.sql.base import ApprovalRow
 
 
-async def approvals(home: Path, *, task: str = "", pending: bool = True) -> tuple[ApprovalRow, ...]:
+async def approvals(place: Place, *, task: str = "", pending: bool = True) -> tuple[ApprovalRow, ...]:
     """Return what waits for a person, oldest first, or everything that ever did."""
-    async with open_reader(home) as reader:
+    async with place.reader() as reader:
         return () if reader is None else await reader.approvals(TENANT, task=task, pending=pending)
 
 
-async def approval(home: Path, identity: str) -> ApprovalRow:
+async def approval(place: Place, identity: str) -> ApprovalRow:
     """Return an approval; NotFound where there is none."""
-    async with open_reader(home) as reader:
+    async with place.reader() as reader:
         row = None if reader is None else await reader.approval(TENANT, identity)
     if row is None:
         raise NotFound(f"there is no approval {identity!r} here; `multiagent approvals list` shows those that wait")
     return row
 
 
-async def decide(home: Path, identity: str, *, approved: bool, reason: str, sets: tuple[str, ...] = ()) -> Steered:
-    """Approve or reject, with arguments changed as ``sets`` (``PATH=VALUE``) say; wait until the owner has taken it.
+async def decide(place: Place, identity: str, *, approved: bool, reason: str, sets: tuple[str, ...] = ()) -> Steered:
+    """Approve or reject, with arguments changed as ``sets`` (``PATH=VALUE``) say; wait until it is taken.
 
     The decision is bound to the arguments as they are shown now. Raises NotFound, InvalidInput for one that was
     decided, has expired, or that the edit does not fit, PolicyDenied where policy denies the edited arguments.
     """
-    row = await approval(home, identity)
+    row = await approval(place, identity)
     _check_open(row)
     edited = _edited(row, sets) if sets else ""
     decision = Decision(identity, Word(approved, reason=reason, arguments=edited), row.args_hash)
-    command = await leave(home, "decide", row.task, msgspec.json.encode(decision))
-    delivered = await taken(home, command)
-    return Steered(command, row.task, delivered is not None, owner(home))
+    command = await leave(place, "decide", row.task, msgspec.json.encode(decision))
+    return await steered(place, command, row.task)
 
 
-async def answer(home: Path, task: str, text: str, question: str = "") -> Steered:
-    """Answer the oldest open question of a task's agents, or the one of this id; wait until the owner has taken it.
+async def answer(place: Place, task: str, text: str, question: str = "") -> Steered:
+    """Answer the oldest open question of a task's agents, or the one of this id; wait until it is taken.
 
     Raises NotFound for an unknown task, InvalidInput where nothing is asked, or the answer is empty.
     """
     if not text.strip():
         raise InvalidInput("the answer is empty; to give none, reject the question: multiagent approvals reject")
-    asked = [row for row in await approvals(home, task=task) if row.tool == ASK_USER and question in ("", row.id)]
+    asked = [row for row in await approvals(place, task=task) if row.tool == ASK_USER and question in ("", row.id)]
     if not asked:
-        await look(home, task)
+        await look(place, task)
         raise InvalidInput(f"no agent of task {task} asks its user anything now")
-    return await decide(home, asked[0].id, approved=True, reason="", sets=(f"answer={_json_text(text)}",))
+    return await decide(place, asked[0].id, approved=True, reason="", sets=(f"answer={_json_text(text)}",))
 
 
 def _json_text(text: str) -> str:

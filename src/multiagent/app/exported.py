@@ -5,25 +5,23 @@ from pathlib import Path
 
 from multiagent.app.build import TENANT
 from multiagent.app.history import Verdict, drifted, workflow
+from multiagent.app.place import Place
 from multiagent.core.errors import InvalidInput, NonDeterminism, NotFound, StorageError
 from multiagent.engines import recording
-from multiagent.storage.factory import open_objects, open_reader
 
 
-async def export(home: Path, task: str, file: Path, *, messages: bool = True) -> int:
+async def export(place: Place, task: str, file: Path, *, messages: bool = True) -> int:
     """Write a task's history to a file, whole or not at all; return its bytes.
 
     Raises NotFound for an unknown task or one that was pruned, StorageError where the file cannot be written.
     """
-    async with open_reader(home) as reader:
+    async with place.reader() as reader:
         row = None if reader is None else await reader.task(TENANT, task)
         if reader is None or row is None:
             raise NotFound(f"there is no task {task!r} here; `multiagent tasks list` shows those there are")
         if not row.input:
             raise NotFound(f"the history of task {task} was pruned; look for it in its archive")
-        made = await recording.record(
-            reader, open_objects(home), TENANT, task, workflow(row.workflow), messages=messages
-        )
+        made = await recording.record(reader, place.objects(), TENANT, task, workflow(row.workflow), messages=messages)
     data = recording.write(made)
     _write(file, data)
     return len(data)

@@ -1,11 +1,10 @@
 """Forks and released tasks, asked for from any terminal."""
 
-from pathlib import Path
-
 import msgspec
 
 from multiagent.app.build import TENANT
-from multiagent.app.steer import Steered, leave, owner, taken
+from multiagent.app.leaving import Steered, leave, steered
+from multiagent.app.place import Place
 from multiagent.app.travel import Walk, tour
 from multiagent.core.budget import Limit
 from multiagent.core.errors import InvalidInput, NotFound
@@ -14,7 +13,6 @@ from multiagent.core.settings import TaskSettings
 from multiagent.core.tier import Tier
 from multiagent.core.travel import Changes, Edit
 from multiagent.orchestrator.forking import Forking
-from multiagent.storage.factory import open_reader
 
 
 class ForkAsk(msgspec.Struct, frozen=True):
@@ -31,8 +29,8 @@ class ForkAsk(msgspec.Struct, frozen=True):
     pico: int | None = None
 
 
-async def ask_fork(home: Path, wanted: ForkAsk) -> tuple[str, int]:
-    """Leave a fork for the owner of the home; return the new task's id and the cut.
+async def ask_fork(place: Place, wanted: ForkAsk) -> tuple[str, int]:
+    """Leave a fork for those who work there; return the new task's id and the cut.
 
     Raises NotFound for an unknown parent, InvalidInput for a cut that is not there or an edit of another step,
     NonDeterminism where the parent's code has drifted.
@@ -41,12 +39,12 @@ async def ask_fork(home: Path, wanted: ForkAsk) -> tuple[str, int]:
     at = wanted.at or (edit.step if edit is not None else "")
     if not at:
         raise InvalidInput("say where: --at N (an event's number) or --at STEP (a step's key)")
-    walk = await tour(home, wanted.parent)
+    walk = await tour(place, wanted.parent)
     cut = walk.cut(at)
     if edit is not None:
         _check_edit(walk, cut, edit)
     changes = Changes(_settings(walk, cut, wanted), edit)
-    task = await leave(home, "fork", "", msgspec.json.encode(Forking(wanted.parent, cut, changes)))
+    task = await leave(place, "fork", "", msgspec.json.encode(Forking(wanted.parent, cut, changes)))
     return task, cut
 
 
@@ -62,21 +60,20 @@ def edit_of(text: str) -> Edit:
     return Edit(step, pointer, msgspec.json.encode(value))
 
 
-async def release(home: Path, task: str) -> Steered:
-    """Ask that a quarantined task goes on, now that its code is mended; wait until its owner has done it.
+async def release(place: Place, task: str) -> Steered:
+    """Ask that a quarantined task goes on, now that its code is mended; wait until that is done.
 
     Raises NotFound for an unknown task, InvalidInput for one that is not quarantined, NonDeterminism where it drifts
     still: then it stays quarantined.
     """
-    async with open_reader(home) as reader:
+    async with place.reader() as reader:
         row = None if reader is None else await reader.task(TENANT, task)
     if row is None:
         raise NotFound(f"there is no task {task!r} here; `multiagent tasks list` shows those there are")
     if row.status != "quarantined":
         raise InvalidInput(f"task {task} is {row.status}, not quarantined; there is nothing to release")
-    command = await leave(home, "release", task, b"")
-    delivered = await taken(home, command)
-    return Steered(command, task, delivered is not None, owner(home))
+    command = await leave(place, "release", task, b"")
+    return await steered(place, command, task)
 
 
 def _check_edit(walk: Walk, cut: int, edit: Edit) -> None:

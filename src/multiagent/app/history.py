@@ -1,11 +1,11 @@
 """Time travel over what is stored, without owning the home: the journal fed to today's code, with no side effect."""
 
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from multiagent.app.build import TENANT
+from multiagent.app.place import Place
 from multiagent.core.errors import InvalidInput, NonDeterminism, NotFound
 from multiagent.core.outcome import Failure, Outcome
 from multiagent.engines.attempt import stored_value
@@ -13,7 +13,6 @@ from multiagent.engines.base import Workflow
 from multiagent.engines.past import start_of
 from multiagent.engines.replay import Start, replay
 from multiagent.orchestrator.workflows import TASK
-from multiagent.storage.factory import open_objects, open_reader
 from multiagent.storage.objects.base import Objects
 from multiagent.storage.sql.base import Reader, TaskRow
 
@@ -81,12 +80,12 @@ async def history(reader: Reader, objects: Objects, task: str) -> History:
     return History(row, await reader.journal(TENANT, task), results, inherited)
 
 
-async def read(home: Path, task: str) -> History:
-    """Read a task's history from a home, whoever owns it; NotFound where there is no such task."""
-    async with open_reader(home) as reader:
+async def read(place: Place, task: str) -> History:
+    """Read a task's history, whoever works on it; NotFound where there is no such task."""
+    async with place.reader() as reader:
         if reader is None:
-            raise NotFound(f"there is no task {task!r}: {home} holds no data yet")
-        return await history(reader, open_objects(home), task)
+            raise NotFound(f"there is no task {task!r}: {place.home} holds no data yet")
+        return await history(reader, place.objects(), task)
 
 
 def verdict(past: History) -> Verdict:
@@ -110,6 +109,6 @@ def drifted(task: str, drift: NonDeterminism, outcomes: int, *, ended: bool) -> 
     )  # fmt: skip
 
 
-async def verify(home: Path, task: str) -> Verdict:
+async def verify(place: Place, task: str) -> Verdict:
     """Replay a task against today's code; NotFound where there is no such task."""
-    return verdict(await read(home, task))
+    return verdict(await read(place, task))

@@ -1,33 +1,31 @@
 """Reading a home without owning it: from any terminal, also while another process works there."""
 
-from pathlib import Path
-
 from multiagent.app.build import TENANT
+from multiagent.app.place import Place
 from multiagent.app.record import Record, record
 from multiagent.core.errors import NotFound
 from multiagent.core.events import Event
 from multiagent.core.task import TaskStatus
-from multiagent.storage.factory import open_reader
 from multiagent.storage.sql.base import TaskRow
 
 
-async def tasks(home: Path, status: TaskStatus | None, before: str, limit: int) -> tuple[TaskRow, ...]:
+async def tasks(place: Place, status: TaskStatus | None, before: str, limit: int) -> tuple[TaskRow, ...]:
     """Return tasks, newest first; none where there is no home yet."""
-    async with open_reader(home) as reader:
+    async with place.reader() as reader:
         return () if reader is None else await reader.tasks(TENANT, status=status, before=before, limit=limit)
 
 
-async def look(home: Path, task: str) -> Record:
+async def look(place: Place, task: str) -> Record:
     """Return a task; NotFound where there is none."""
-    async with open_reader(home) as reader:
+    async with place.reader() as reader:
         if reader is None:
-            raise NotFound(f"there is no task {task!r}: {home} holds no data yet")
+            raise NotFound(f"there is no task {task!r}: {place.home} holds no data yet")
         return await record(reader, TENANT, task)
 
 
-async def task_events(home: Path, task: str, after: int) -> list[Event]:
+async def task_events(place: Place, task: str, after: int) -> list[Event]:
     """Return all events of a task with ``seq`` over ``after``; NotFound where there is no such task."""
-    async with open_reader(home) as reader:
+    async with place.reader() as reader:
         if reader is None or await reader.task(TENANT, task) is None:
             raise NotFound(f"there is no task {task!r} here; `multiagent tasks list` shows those there are")
         found: list[Event] = []

@@ -14,45 +14,44 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from multiagent.config.settings import Places, Settings
+from multiagent.app.place import Place
+from multiagent.config.settings import Settings
 from multiagent.config.sources import load, places
 from multiagent.core.errors import EngineOwned, PlatformError
-from multiagent.engines.factory import own_home, owner_of
-from multiagent.storage.factory import open_inbox, open_reader
+from multiagent.engines.factory import own_home
 
 if TYPE_CHECKING:
     from multiagent.app.build import Platform
 
 LOOK_S: Final = 0.2
-PLACE: Final = "background"
+BACKGROUND: Final = "background"
 """The folder whose lock the one background owner of a home holds, also while it waits for its turn."""
 
 _log = logging.getLogger("multiagent.owner")
 
 
-async def serve(where: Places, settings: Settings, stopped: asyncio.Event) -> None:
+async def serve(place: Place, stopped: asyncio.Event) -> None:
     """Own the home, after whoever owns it now, until nothing is to do or until stopped.
 
     Raises what ``open_platform`` raises, but for EngineOwned: then the turn of this process is yet to come.
     """
-    home = Path(where.home)
     while not stopped.is_set():
-        if owner_of(home) is None:
+        if place.owner() is None:
             async with AsyncExitStack() as stack:
-                platform = await _entered(stack, where, settings)
+                platform = await _entered(stack, place)
                 if platform is not None:
-                    await _work(platform, settings, stopped)
+                    await _work(platform, place.settings, stopped)
                     return
-        elif not await _anything(home):
+        elif not await _anything(place):
             return
         await _pause(stopped)
 
 
-async def _entered(stack: AsyncExitStack, where: Places, settings: Settings) -> "Platform | None":
+async def _entered(stack: AsyncExitStack, place: Place) -> "Platform | None":
     from multiagent.app.build import open_platform
 
     try:
-        return await stack.enter_async_context(open_platform(where, settings, os.environ))
+        return await stack.enter_async_context(open_platform(place.places, place.settings, os.environ))
     except EngineOwned:
         return None
 
@@ -70,9 +69,9 @@ async def _work(platform: "Platform", settings: Settings, stopped: asyncio.Event
     _log.info("process %d leaves the home", os.getpid())
 
 
-async def _anything(home: Path) -> bool:
+async def _anything(place: Place) -> bool:
     """Whether there is, or may soon be, something to do in a home that another process owns."""
-    async with open_inbox(home) as inbox, open_reader(home) as reader:
+    async with place.inbox() as inbox, place.reader() as reader:
         if await inbox.waiting(1):
             return True
         return reader is not None and any(row.status != "paused" for row in await reader.unfinished())
@@ -86,27 +85,26 @@ async def _pause(stopped: asyncio.Event) -> None:
         return
 
 
-async def alone(where: Places, settings: Settings, stopped: asyncio.Event) -> None:
+async def alone(place: Place, stopped: asyncio.Event) -> None:
     """Serve, unless another background owner of this home does or waits for its turn: one is enough.
 
     A command is in the inbox before its background owner is started, so one that leaves looks there once more after
     it has given up its place: who found the place taken has gone, and left the command to it.
     """
-    home = Path(where.home)
     while not stopped.is_set():
         try:
-            with own_home(home / PLACE):
-                await serve(where, settings, stopped)
+            with own_home(place.home / BACKGROUND):
+                await serve(place, stopped)
         except EngineOwned:
             return
-        if not await _left_over(home):
+        if not await _left_over(place):
             return
 
 
-async def _left_over(home: Path) -> bool:
-    if owner_of(home) is not None:
-        return await _anything(home)
-    async with open_inbox(home) as inbox:
+async def _left_over(place: Place) -> bool:
+    if place.owner() is not None:
+        return await _anything(place)
+    async with place.inbox() as inbox:
         return bool(await inbox.waiting(1))
 
 
@@ -116,7 +114,7 @@ async def _main() -> int:
         loop.add_signal_handler(number, stopped.set)
     where = places(os.environ)
     try:
-        await alone(where, load(Path(where.home), os.environ), stopped)
+        await alone(Place(where, load(Path(where.home), os.environ)), stopped)
     except PlatformError as error:
         _log.error("%s: %s", error.code, error.message)
         return 1

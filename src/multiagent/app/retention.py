@@ -10,8 +10,9 @@ from typing import Final
 import msgspec
 
 from multiagent.app.build import LOCAL_USER, TENANT
+from multiagent.app.leaving import leave, taken
 from multiagent.app.look import task_events
-from multiagent.app.steer import leave, taken
+from multiagent.app.place import Place
 from multiagent.app.system import SystemClock, SystemIds
 from multiagent.app.travel import transcript
 from multiagent.core.errors import EngineOwned, InvalidInput, StorageError
@@ -20,7 +21,7 @@ from multiagent.core.messages import Message
 from multiagent.core.outcome import Outcome
 from multiagent.engines.factory import own_home
 from multiagent.orchestrator.keeping import Pruned, Pruning, keep
-from multiagent.storage.factory import open_objects, open_reader, open_storage
+from multiagent.storage.factory import open_storage
 from multiagent.storage.sql.base import AgentRow, CommandRow, Reader, TaskRow, TaskWeight
 from multiagent.storage.sql.ops import StoredResult
 
@@ -64,14 +65,14 @@ def chosen(weights: Sequence[TaskWeight], now: int, older_ms: int | None, keep_b
     return found
 
 
-async def prune(home: Path, older_ms: int | None, keep_bytes: int | None, archive: str, *, dry: bool = False) -> Kept:
+async def prune(place: Place, older_ms: int | None, keep_bytes: int | None, archive: str, *, dry: bool = False) -> Kept:
     """Prune finished tasks; ``archive`` is a file to append to, ``objects``, or nothing. ``dry`` changes nothing.
 
     Raises InvalidInput where no bound is given, StorageError's children.
     """
     if older_ms is None and keep_bytes is None:
         raise InvalidInput("say what to keep: --older-than 30d, --keep-bytes 500MB, or both")
-    async with open_reader(home) as reader:
+    async with place.reader() as reader:
         if reader is None:
             return Kept((), 0, 0)
         weights = await reader.weights(TENANT)
@@ -80,29 +81,29 @@ async def prune(home: Path, older_ms: int | None, keep_bytes: int | None, archiv
         left = sum(one.bytes for one in weights) - freed
         if dry or not going:
             return Kept(tuple(Pruned(one.id) for one in going), freed, left)
-        tasks = tuple([Pruned(one.id, await _archive(reader, home, one.id, archive)) for one in going])
-    delivered = await keeping(home, "prune", msgspec.json.encode(Pruning(tasks)))
+        tasks = tuple([Pruned(one.id, await _archive(reader, place, one.id, archive)) for one in going])
+    delivered = await keeping(place, "prune", msgspec.json.encode(Pruning(tasks)))
     return Kept(tasks, freed, left, delivered)
 
 
-async def keeping(home: Path, kind: str, payload: bytes) -> bool:
+async def keeping(place: Place, kind: str, payload: bytes) -> bool:
     """Have a ``prune`` or ``forget`` done: by the owner of the home, or here where there is none.
 
     Returns False where the owner has not done it yet. Raises what it was refused with.
     """
     clock = SystemClock()
     try:
-        with own_home(home):
-            async with open_storage(home, clock=clock, ids=SystemIds()) as storage:
+        with own_home(place.home):
+            async with open_storage(place.home, clock=clock, ids=SystemIds()) as storage:
                 now = clock.now()
                 row = CommandRow(TENANT, SystemIds()(), "", kind, payload, msgspec.json.encode(LOCAL_USER), now)
                 await keep(storage.writer, row, now)
                 return True
     except EngineOwned:
-        return await taken(home, await leave(home, kind, "", payload)) is not None
+        return await taken(place, await leave(place, kind, "", payload)) is not None
 
 
-async def _archive(reader: Reader, home: Path, task: str, where: str) -> str:
+async def _archive(reader: Reader, place: Place, task: str, where: str) -> str:
     """Keep a task's history outside of the tables; return where it is."""
     if not where:
         return ""
@@ -117,12 +118,12 @@ async def _archive(reader: Reader, home: Path, task: str, where: str) -> str:
         await reader.agents(TENANT, task),
         await reader.journal(TENANT, task),
         results,
-        await task_events(home, task, 0),
-        {head: await transcript(home, head) for head in sorted(set(heads.values()))},
+        await task_events(place, task, 0),
+        {head: await transcript(place, head) for head in sorted(set(heads.values()))},
     )
     data = gzip.compress(msgspec.json.encode(document) + b"\n", mtime=0)
     if where == TO_OBJECTS:
-        return f"{TO_OBJECTS}:{await open_objects(home).put(TENANT, data)}"
+        return f"{TO_OBJECTS}:{await place.objects().put(TENANT, data)}"
     await asyncio.to_thread(_append, Path(where), data)
     return str(Path(where).absolute())
 

@@ -5,7 +5,6 @@ asked for; cut 0 is the run's first rest, before any outcome.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -14,6 +13,7 @@ from multiagent.agents.calls import Spent
 from multiagent.app.build import TENANT
 from multiagent.app.history import History, read
 from multiagent.app.look import task_events
+from multiagent.app.place import Place
 from multiagent.core.budget import Limit
 from multiagent.core.errors import InvalidInput, NonDeterminism, NotFound
 from multiagent.core.events import Event, EventKind
@@ -35,7 +35,6 @@ from multiagent.engines.context import begin
 from multiagent.engines.kernel import Kernel
 from multiagent.engines.replay import compare, replay, value_of
 from multiagent.engines.travel import capture, cut_at, ended_step
-from multiagent.storage.factory import open_reader
 
 _Fact = TypeVar("_Fact", bound=msgspec.Struct)
 
@@ -305,17 +304,17 @@ def _fact(emit: Emit, kind: type[_Fact]) -> _Fact:
         raise NonDeterminism(f"event {emit.key} is no {kind.__name__}: {error}") from error
 
 
-async def tour(home: Path, task: str) -> Walk:
+async def tour(place: Place, task: str) -> Walk:
     """Return the walk of a task, its stored events with it; NotFound where there is no such task."""
-    return Walk(await read(home, task), await task_events(home, task, 0))
+    return Walk(await read(place, task), await task_events(place, task, 0))
 
 
-async def published(home: Path, task: str, name: str) -> dict[str, msgspec.Raw]:
+async def published(place: Place, task: str, name: str) -> dict[str, msgspec.Raw]:
     """Return what a task's workflow has published by its newest outcome, as JSON by name (all where none is given).
 
     NotFound where there is no such task, InvalidInput where nothing of that name is published.
     """
-    walk = Walk(await read(home, task))
+    walk = Walk(await read(place, task))
     found = {key: msgspec.Raw(value) for key, value in walk.moment(len(walk.past.journal)).published.items()}
     if not name:
         return found
@@ -326,9 +325,9 @@ async def published(home: Path, task: str, name: str) -> dict[str, msgspec.Raw]:
     return {name: found[name]}
 
 
-async def transcript(home: Path, head: str) -> tuple[Message, ...]:
+async def transcript(place: Place, head: str) -> tuple[Message, ...]:
     """Return the messages up to ``head``: a prompt as it was rendered, and the answer; none where they are gone."""
-    async with open_reader(home) as reader:
+    async with place.reader() as reader:
         if reader is None or not head:
             return ()
         try:

@@ -1,7 +1,6 @@
 """``multiagent approvals``: what waits for a person's word, and saying it."""
 
 import datetime as dt
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -31,8 +30,8 @@ def list_approvals(
 
     from multiagent.app.decide import approvals
 
-    places, _ = here()
-    rows = asyncio.run(approvals(Path(places.home), task=task, pending=not every))
+    place = here()
+    rows = asyncio.run(approvals(place, task=task, pending=not every))
     if json:
         output.as_json([_fields(row) for row in rows])
         return
@@ -51,8 +50,8 @@ def show(approval: APPROVAL, json: JSON = False) -> None:
 
     from multiagent.app.decide import approval as find
 
-    places, _ = here()
-    row = asyncio.run(find(Path(places.home), approval))
+    place = here()
+    row = asyncio.run(find(place, approval))
     if json:
         output.as_json(_fields(row))
         return
@@ -91,8 +90,8 @@ def _decide(identity: str, reason: str, *, approved: bool, sets: tuple[str, ...]
 
     from multiagent.app.decide import decide
 
-    places, _ = here()
-    done = asyncio.run(decide(Path(places.home), identity, approved=approved, reason=reason, sets=sets))
+    place = here()
+    done = asyncio.run(decide(place, identity, approved=approved, reason=reason, sets=sets))
     tell("approve" if approved else "reject", done, json=json)
 
 

@@ -1,6 +1,5 @@
 """``multiagent diff``: two runs beside each other."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -24,8 +23,8 @@ def diff(
 
     from multiagent.app.compare import compare_tasks
 
-    places, _ = here()
-    found = asyncio.run(compare_tasks(Path(places.home), a, b))
+    place = here()
+    found = asyncio.run(compare_tasks(place, a, b))
     if json:
         output.as_json({"identical": found.identical} | msgspec.structs.asdict(found))
     else:

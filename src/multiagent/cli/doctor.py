@@ -15,8 +15,8 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = F
 
     from multiagent.app.checkup import checkup
 
-    places, settings = here()
-    findings = asyncio.run(checkup(places, settings, os.environ))
+    place = here()
+    findings = asyncio.run(checkup(place, os.environ))
     if json:
         output.as_json(findings)
     else:

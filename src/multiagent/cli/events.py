@@ -1,8 +1,7 @@
 """``multiagent tasks events``: what happened, filtered, also while it happens."""
 
 import datetime as dt
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -11,6 +10,9 @@ from multiagent.cli import output
 from multiagent.cli.home import here
 from multiagent.core.errors import InvalidInput
 from multiagent.core.events import Event, EventKind
+
+if TYPE_CHECKING:
+    from multiagent.app.place import Place
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -56,24 +58,24 @@ def events(
     import asyncio
 
     wanted = Filter(frozenset(one for text in kind or () for one in kinds(text)), frozenset(agent or ()))
-    places, _ = here()
-    asyncio.run(_print(Path(places.home), task, after, wanted, follow=follow, json=json))
+    place = here()
+    asyncio.run(_print(place, task, after, wanted, follow=follow, json=json))
 
 
-async def _print(home: Path, task: str, after: int, wanted: Filter, *, follow: bool, json: bool) -> None:
+async def _print(place: "Place", task: str, after: int, wanted: Filter, *, follow: bool, json: bool) -> None:
     from multiagent.app.follow import ENDS
     from multiagent.app.look import task_events
-    from multiagent.app.steer import watch_home
+    from multiagent.app.steer import watch_place
 
     ended = False
-    for event in await task_events(home, task, 0 if follow else after):
+    for event in await task_events(place, task, 0 if follow else after):
         ended = ended or event.header.kind in ENDS
         if event.header.seq > after:
             after = event.header.seq
             show(event, wanted, json=json)
     if not follow or ended:
         return
-    async for event in watch_home(home, task, after):
+    async for event in watch_place(place, task, after):
         ended = event.header.kind in ENDS
         show(event, wanted, json=json)
     if not ended:

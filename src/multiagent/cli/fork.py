@@ -13,7 +13,7 @@ from multiagent.core.tier import tier as tier_of
 
 if TYPE_CHECKING:
     from multiagent.app.forking import ForkAsk
-    from multiagent.config.settings import Places, Settings
+    from multiagent.app.place import Place
 
 
 def fork(
@@ -48,14 +48,11 @@ def fork(
         budget_tokens,
         None if budget_usd is None else usd(budget_usd),
     )
-    places, settings = here()
-    return asyncio.run(_forked(places, settings, wanted, output.Manner(json=json, quiet=quiet), alone=detach))
+    place = here()
+    return asyncio.run(_forked(place, wanted, output.Manner(json=json, quiet=quiet), alone=detach))
 
 
-async def _forked(
-    places: "Places", settings: "Settings", wanted: "ForkAsk", manner: output.Manner, *, alone: bool
-) -> int:
-    from pathlib import Path
+async def _forked(place: "Place", wanted: "ForkAsk", manner: output.Manner, *, alone: bool) -> int:
 
     from multiagent.app.forking import ask_fork
     from multiagent.cli.detached import left
@@ -63,12 +60,12 @@ async def _forked(
     from multiagent.cli.signals import until_stopped
 
     async def forked() -> int:
-        await prepare(places, manner)
-        task, cut = await ask_fork(Path(places.home), wanted)
+        await prepare(place, manner)
+        task, cut = await ask_fork(place, wanted)
         if not manner.quiet:
             output.say(f"task {task} takes the first {cut} outcomes of task {wanted.parent}")
         if alone:
-            return await left(places, task, manner)
-        return await Stay(places, settings, task, manner, handed=True).to_its_end()
+            return await left(place, task, manner)
+        return await Stay(place, task, manner, handed=True).to_its_end()
 
     return await until_stopped(forked())

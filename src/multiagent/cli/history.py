@@ -29,8 +29,8 @@ def export(
 
     from multiagent.app import exported
 
-    places, _ = here()
-    size = asyncio.run(exported.export(Path(places.home), task, Path(file), messages=not no_messages))
+    place = here()
+    size = asyncio.run(exported.export(place, task, Path(file), messages=not no_messages))
     if json:
         output.as_json({"task": task, "file": file, "bytes": size})
     else:

@@ -1,13 +1,15 @@
-"""Where this command keeps its data, and the settings in force."""
+"""Which platform this command is about."""
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from multiagent.config.settings import Places, Settings
 from multiagent.config.sources import PREFIX, load, places
+
+if TYPE_CHECKING:
+    from multiagent.app.place import Place
 
 LOAD = Annotated[
     list[str] | None,
@@ -15,16 +17,18 @@ LOAD = Annotated[
 ]
 
 
-def here(loads: list[str] | None = None) -> tuple[Places, Settings]:
-    """Return places and settings from this process's environment; ``loads`` come to what it says is loaded.
+def here(loads: list[str] | None = None) -> "Place":
+    """Return the place that this process's environment names; ``loads`` come to what it says is loaded.
 
     Processes that this one starts load the same.
     """
+    from multiagent.app.place import Place
+
     if loads:
         variable = f"{PREFIX}LOAD"
         os.environ[variable] = ",".join(filter(None, (os.environ.get(variable, ""), *loads)))
     found = places(os.environ)
-    return found, load(Path(found.home), os.environ)
+    return Place(found, load(Path(found.home), os.environ))
 
 
 def crash_file(text: str) -> str:

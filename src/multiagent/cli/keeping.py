@@ -2,7 +2,6 @@
 
 import datetime as dt
 import re
-from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 import typer
@@ -40,10 +39,10 @@ def prune(
 
     from multiagent.app import retention
 
-    places, _ = here()
+    place = here()
     where = "" if archive == "none" else archive
     older, most = (milliseconds(older_than) if older_than else None), (size(keep_bytes) if keep_bytes else None)
-    kept = asyncio.run(retention.prune(Path(places.home), older, most, where, dry=dry_run))
+    kept = asyncio.run(retention.prune(place, older, most, where, dry=dry_run))
     if json:
         output.as_json({"dry_run": dry_run, "tasks": kept.tasks, "bytes": kept.bytes, "left_bytes": kept.left_bytes})
         return
@@ -79,8 +78,8 @@ def list_sessions(
 
     from multiagent.app.sessions import sessions
 
-    places, _ = here()
-    rows = asyncio.run(sessions(Path(places.home), limit))
+    place = here()
+    rows = asyncio.run(sessions(place, limit))
     if json:
         output.as_json(rows)
         return
@@ -98,9 +97,9 @@ def show(session: SESSION, json: JSON = False) -> None:
 
     from multiagent.app.sessions import look
 
-    places, settings = here()
-    limit = settings.budget.session_tokens
-    found = asyncio.run(look(Path(places.home), session))
+    place = here()
+    limit = place.settings.budget.session_tokens
+    found = asyncio.run(look(place, session))
     if found is None:
         raise NotFound(f"there is no session {session!r} here; `multiagent sessions list` shows those there are")
     row, memory = found
@@ -125,6 +124,6 @@ def forget(session: SESSION) -> None:
 
     from multiagent.app.retention import keeping
 
-    places, _ = here()
-    done = asyncio.run(keeping(Path(places.home), "forget", session.encode()))
+    place = here()
+    done = asyncio.run(keeping(place, "forget", session.encode()))
     output.say(f"session {session} is forgotten" if done else f"the home's owner will forget session {session}")

@@ -39,7 +39,7 @@ def plan(
         plan=None if plan_file is None else Path(plan_file),
         plan_only=True,
     )
-    places, settings = here(load)
+    place = here(load)
 
     manner = output.Manner(json=json, quiet=quiet)
-    return asyncio.run(ask(places, settings, wanted, manner, shown(settings, wanted, os.environ)))
+    return asyncio.run(ask(place, wanted, manner, shown(place.settings, wanted, os.environ)))

@@ -1,7 +1,6 @@
 """``multiagent replay``: whether a history still is what today's code does; its state at a cut; a walk through it."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ from multiagent.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from multiagent.app.history import Verdict
+    from multiagent.app.place import Place
     from multiagent.app.travel import Walk
     from multiagent.cli.stepper import Breakpoint
 
@@ -32,19 +32,18 @@ def replay(
 
     from multiagent.app.history import verify
 
-    places, _ = here()
-    home = Path(places.home)
+    place = here()
     if at is not None and step:
         raise InvalidInput("--at shows one state and --step all of them; choose one")
     if breaks and not step:
         raise InvalidInput("--break goes with --step")
     if at is not None:
-        return asyncio.run(_state(home, task, at, json=json))
+        return asyncio.run(_state(place, task, at, json=json))
     if step:
         from multiagent.cli.stepper import breakpoint_of
 
-        return asyncio.run(_walk(home, task, [breakpoint_of(one) for one in breaks or ()], json=json))
-    verdict = asyncio.run(verify(home, task))
+        return asyncio.run(_walk(place, task, [breakpoint_of(one) for one in breaks or ()], json=json))
+    verdict = asyncio.run(verify(place, task))
     if json:
         output.as_json(verdict)
     else:
@@ -66,11 +65,11 @@ def text(verdict: "Verdict") -> str:
     return "\n".join([*lines, f"  {verdict.message}"])
 
 
-async def _state(home: Path, task: str, at: str, *, json: bool) -> int:
+async def _state(place: "Place", task: str, at: str, *, json: bool) -> int:
     from multiagent.app.travel import tour
     from multiagent.cli import travel_view as view
 
-    walk = await tour(home, task)
+    walk = await tour(place, task)
     moment = walk.moment(walk.cut(at))
     if json:
         output.as_json(view.moment_json(moment))
@@ -79,18 +78,18 @@ async def _state(home: Path, task: str, at: str, *, json: bool) -> int:
     return exits.OK
 
 
-async def _walk(home: Path, task: str, breaks: "list[Breakpoint]", *, json: bool) -> int:
+async def _walk(place: "Place", task: str, breaks: "list[Breakpoint]", *, json: bool) -> int:
     from multiagent.app.travel import tour, transcript
     from multiagent.cli.stepper import Stepper
 
-    walk = await tour(home, task)
+    walk = await tour(place, task)
     if json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return await _whole(home, walk, breaks, json=json)
-    await Stepper(walk, lambda head: transcript(home, head), Keyboard(), breaks).run()
+        return await _whole(place, walk, breaks, json=json)
+    await Stepper(walk, lambda head: transcript(place, head), Keyboard(), breaks).run()
     return exits.OK
 
 
-async def _whole(home: Path, walk: "Walk", breaks: "list[Breakpoint]", *, json: bool) -> int:
+async def _whole(place: "Place", walk: "Walk", breaks: "list[Breakpoint]", *, json: bool) -> int:
     """Print every step, or those at breakpoints where there are any."""
     from multiagent.app.travel import transcript
     from multiagent.cli import travel_view as view
@@ -98,7 +97,7 @@ async def _whole(home: Path, walk: "Walk", breaks: "list[Breakpoint]", *, json: 
     for stop in walk.stops:
         if breaks and not any(one.hits(stop) for one in breaks):
             continue
-        messages = await transcript(home, stop.head)
+        messages = await transcript(place, stop.head)
         if json:
             output.json_line(view.scene_json(stop, messages))
         else:

@@ -72,9 +72,9 @@ def run(
         require_approval=require_approval,
         ask_user=ask_user,
     )
-    places, settings = here(load)
+    place = here(load)
     do = detached.detach if detach else stay.ask
-    return asyncio.run(do(places, settings, wanted, output.Manner(json=json, quiet=quiet)))
+    return asyncio.run(do(place, wanted, output.Manner(json=json, quiet=quiet)))
 
 
 def _within(option: str, value: int | None, most: int) -> None:

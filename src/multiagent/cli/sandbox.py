@@ -25,9 +25,9 @@ def build(
     """Build the sandbox runtime, unless it is built already."""
     from multiagent.app.sandbox import build_runtime
 
-    found, _ = here()
+    place = here()
     with output.Progress("sandbox runtime") as progress:
-        artifact = build_runtime(Path(found.cache), progress.show, force=force)
+        artifact = build_runtime(place.cache, progress.show, force=force)
     if json:
         output.as_json(artifact)
     else:
@@ -49,9 +49,9 @@ def run(
 
     from multiagent.app.sandbox import run_program
 
-    found, settings = here()
+    place = here()
     code = _program(file)
-    result = asyncio.run(run_program(code, tuple(grant or ()), timeout, settings.sandbox, Path(found.cache)))
+    result = asyncio.run(run_program(code, tuple(grant or ()), timeout, place.settings.sandbox, place.cache))
     if json:
         output.as_json(result)
     else:

@@ -9,20 +9,20 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Final
 
 from multiagent.app.ask import Ask
 from multiagent.app.build import Platform, open_platform
 from multiagent.app.follow import ENDS, WATCH_S
+from multiagent.app.leaving import taken
 from multiagent.app.look import look
+from multiagent.app.place import Place
 from multiagent.app.record import Record
 from multiagent.app.sandbox import ensure_runtime
-from multiagent.app.steer import hand_over, owner, taken, watch_home
+from multiagent.app.steer import hand_over, watch_place
 from multiagent.cli import output, report
 from multiagent.cli.live import LiveView
 from multiagent.cli.signals import until_stopped
-from multiagent.config.settings import Places, Settings
 from multiagent.core.errors import EngineOwned, InvalidInput, PlatformError, SandboxError
 from multiagent.core.task import FINISHED
 
@@ -35,43 +35,41 @@ Shown = Callable[[Record, output.Manner], int]
 """Prints a task that ended and returns the exit code."""
 
 
-async def ask(
-    places: Places, settings: Settings, wanted: Ask, manner: output.Manner, shown: Shown = report.show
-) -> int:
+async def ask(place: Place, wanted: Ask, manner: output.Manner, shown: Shown = report.show) -> int:
     """Submit, or hand over to the process that owns the home; follow and print; return the exit code."""
-    return await until_stopped(_ask(places, settings, wanted, manner, shown))
+    return await until_stopped(_ask(place, wanted, manner, shown))
 
 
-async def _ask(places: Places, settings: Settings, wanted: Ask, manner: output.Manner, shown: Shown) -> int:
+async def _ask(place: Place, wanted: Ask, manner: output.Manner, shown: Shown) -> int:
     with _told("stopped before a task was accepted"):
-        await prepare(places, manner)
+        await prepare(place, manner)
     async with AsyncExitStack() as stack:
         with _told("stopped before a task was accepted"):
-            platform = await _entered(stack, places, settings)
+            platform = await _entered(stack, place)
         if platform is not None:
             _greet(platform, manner)
             with _told(_UNSURE):
                 task = await platform.submit(wanted)
-            return await Stay(places, settings, task, manner, shown=shown).in_platform(platform)
+            return await Stay(place, task, manner, shown=shown).in_platform(platform)
     with _told(_UNSURE):
-        task = await hand_over(places, settings, wanted, os.environ)
+        task = await hand_over(place, wanted, os.environ)
     if not manner.quiet:
-        output.say(f"task {task} is handed to process {owner(Path(places.home)) or 'unknown'}, which owns this home")
-    return await Stay(places, settings, task, manner, handed=True, shown=shown).to_its_end()
+        output.say(f"task {task} is handed to process {place.owner() or 'unknown'}, which owns this home")
+    return await Stay(place, task, manner, handed=True, shown=shown).to_its_end()
 
 
-async def take_up(places: Places, settings: Settings, task: str, manner: output.Manner) -> int:
+async def take_up(place: Place, task: str, manner: output.Manner) -> int:
     """Follow a task to its end, as the owner of its home where there is none; print its end."""
-    return await until_stopped(_take_up(places, settings, task, manner))
+    return await until_stopped(_take_up(place, task, manner))
 
 
-async def _take_up(places: Places, settings: Settings, task: str, manner: output.Manner) -> int:
+async def _take_up(place: Place, task: str, manner: output.Manner) -> int:
     with _told(f"stopped; task {task} is as it was"):
-        await prepare(places, manner)
-    return await Stay(places, settings, task, manner).to_its_end()
+        await prepare(place, manner)
+    return await Stay(place, task, manner).to_its_end()
 
 
-async def prepare(places: Places, manner: output.Manner) -> None:
+async def prepare(place: Place, manner: output.Manner) -> None:
     """Build the sandbox's runtime where it is missing, with its progress shown; when cancelled, give the build up."""
     given_up = threading.Event()
     with output.Progress("sandbox runtime", first_use=True) as progress:
@@ -82,7 +80,7 @@ async def prepare(places: Places, manner: output.Manner) -> None:
             if not manner.quiet:
                 progress.show(stage, fraction)
 
-        building = _beside(lambda: ensure_runtime(Path(places.cache), show))
+        building = _beside(lambda: ensure_runtime(place.cache, show))
         try:
             await asyncio.shield(building)
         except asyncio.CancelledError:
@@ -133,17 +131,14 @@ class Stay:
 
     def __init__(
         self,
-        places: Places,
-        settings: Settings,
+        place: Place,
         task: str,
         manner: output.Manner,
         *,
         handed: bool = False,
         shown: Shown = report.show,
     ) -> None:
-        self._places = places
-        self._settings = settings
-        self._home = Path(places.home)
+        self._place = place
         self._task = task
         self._manner = manner
         self._handed = handed
@@ -170,8 +165,8 @@ class Stay:
     async def _anyhow(self, stack: AsyncExitStack) -> Record:
         while True:
             if await self._watched():
-                return await look(self._home, self._task)
-            platform = await _entered(stack, self._places, self._settings)
+                return await look(self._place, self._task)
+            platform = await _entered(stack, self._place)
             if platform is not None:
                 _greet(platform, self._manner)
                 return await self._own(platform)
@@ -180,14 +175,14 @@ class Stay:
     async def _leave(self) -> None:
         """Let what runs of other tasks end, for a bounded time: a step that is stopped is done, and paid, again."""
         if self._platform is not None and await self._platform.busy():
-            await self._platform.drain(self._settings.owner.drain_s)
+            await self._platform.drain(self._place.settings.owner.drain_s)
 
     async def _own(self, platform: Platform) -> Record:
         self._platform = platform
         if lack := await platform.lacks(self._task):
             raise InvalidInput(f"task {self._task} cannot be gone on with here: {lack}")
         if self._handed:
-            self._task, self._handed = await taken(self._home, self._task) or self._task, False
+            self._task, self._handed = await taken(self._place, self._task) or self._task, False
         async for event in platform.follow(self._task, self._after):
             self._after = event.header.seq
             self._live.take(event)
@@ -197,11 +192,11 @@ class Stay:
     async def _watched(self) -> bool:
         """Watch while another process owns the home; return whether the task has ended."""
         if self._handed:
-            standing = await taken(self._home, self._task)
+            standing = await taken(self._place, self._task)
             if standing is None:
                 return False
             self._task, self._handed = standing, False
-        async with contextlib.aclosing(watch_home(self._home, self._task, self._after)) as events:
+        async with contextlib.aclosing(watch_place(self._place, self._task, self._after)) as events:
             async for event in events:
                 self._after = event.header.seq
                 self._live.take(event)
@@ -212,9 +207,9 @@ class Stay:
     async def _settled(self) -> bool:
         """A task's last event is stored a moment before its result and bill: wait for these, while they may come."""
         while True:
-            if (await look(self._home, self._task)).status in FINISHED:
+            if (await look(self._place, self._task)).status in FINISHED:
                 return True
-            if owner(self._home) is None:
+            if self._place.owner() is None:
                 return False
             await asyncio.sleep(WATCH_S)
 
@@ -226,10 +221,10 @@ class Stay:
             raise
 
 
-async def _entered(stack: AsyncExitStack, places: Places, settings: Settings) -> Platform | None:
+async def _entered(stack: AsyncExitStack, place: Place) -> Platform | None:
     """Return the platform, open until the stack ends; None where another process owns the home."""
     try:
-        return await stack.enter_async_context(open_platform(places, settings, os.environ))
+        return await stack.enter_async_context(open_platform(place.places, place.settings, os.environ))
     except EngineOwned:
         return None
 

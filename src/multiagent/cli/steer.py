@@ -1,6 +1,5 @@
 """``multiagent tasks cancel|…``: steering a task from any terminal, whichever process works on it."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -9,7 +8,7 @@ from multiagent.cli import output
 from multiagent.cli.home import here
 
 if TYPE_CHECKING:
-    from multiagent.app.steer import Steered
+    from multiagent.app.leaving import Steered
 
 TASK: TypeAlias = Annotated[str, typer.Argument(help="A task's id.", metavar="TASK")]
 REASON: TypeAlias = Annotated[str, typer.Option("--reason", help="Why; kept with the task.")]
@@ -52,8 +51,8 @@ def unquarantine(task: TASK, json: JSON = False) -> None:
 
     from multiagent.app.forking import release
 
-    places, _ = here()
-    tell("unquarantine", asyncio.run(release(Path(places.home), task)), json=json)
+    place = here()
+    tell("unquarantine", asyncio.run(release(place, task)), json=json)
 
 
 def retry(task: TASK, detach: DETACH = False, json: JSON = False, quiet: QUIET = False) -> int:
@@ -62,8 +61,8 @@ def retry(task: TASK, detach: DETACH = False, json: JSON = False, quiet: QUIET =
 
     from multiagent.cli.detached import try_again
 
-    places, settings = here()
-    return asyncio.run(try_again(places, settings, task, output.Manner(json=json, quiet=quiet), alone=detach))
+    place = here()
+    return asyncio.run(try_again(place, task, output.Manner(json=json, quiet=quiet), alone=detach))
 
 
 def wait(
@@ -75,18 +74,17 @@ def wait(
     import asyncio
 
     from multiagent.app.look import look
-    from multiagent.app.steer import ended, owner
+    from multiagent.app.steer import ended
     from multiagent.cli import exits
     from multiagent.cli.report import show
 
-    places, _ = here()
-    home = Path(places.home)
-    if owner(home) is None and not asyncio.run(ended(home, task, 0)):
+    place = here()
+    if place.owner() is None and not asyncio.run(ended(place, task, 0)):
         output.say(f"no process works on this home; to go on with the task: multiagent tasks follow {task}")
-    if not asyncio.run(ended(home, task, timeout)):
+    if not asyncio.run(ended(place, task, timeout)):
         output.say(f"task {task} has not ended within {timeout:g} s; it goes on")
         return exits.WAITING
-    return show(asyncio.run(look(home, task)), output.Manner(json=json))
+    return show(asyncio.run(look(place, task)), output.Manner(json=json))
 
 
 def answer(
@@ -100,8 +98,8 @@ def answer(
 
     from multiagent.app.decide import answer as give
 
-    places, _ = here()
-    tell("answer", asyncio.run(give(Path(places.home), task, text, approval)), json=json)
+    place = here()
+    tell("answer", asyncio.run(give(place, task, text, approval)), json=json)
 
 
 def signal(
@@ -118,9 +116,9 @@ def signal(
     from multiagent.app.steer import steer
     from multiagent.orchestrator.signals import checked
 
-    places, _ = here()
+    place = here()
     payload = msgspec.json.encode(checked(name, value))
-    tell("signal", asyncio.run(steer(Path(places.home), "signal", task, payload)), json=json)
+    tell("signal", asyncio.run(steer(place, "signal", task, payload)), json=json)
 
 
 def query(
@@ -132,8 +130,8 @@ def query(
 
     from multiagent.app.travel import published
 
-    places, _ = here()
-    output.as_json(asyncio.run(published(Path(places.home), task, name)))
+    place = here()
+    output.as_json(asyncio.run(published(place, task, name)))
 
 
 def _steer(kind: str, task: str, reason: str, *, json: bool) -> None:
@@ -141,8 +139,8 @@ def _steer(kind: str, task: str, reason: str, *, json: bool) -> None:
 
     from multiagent.app.steer import steer
 
-    places, _ = here()
-    tell(kind, asyncio.run(steer(Path(places.home), kind, task, reason.encode())), json=json)
+    place = here()
+    tell(kind, asyncio.run(steer(place, kind, task, reason.encode())), json=json)
 
 
 def tell(kind: str, done: "Steered", *, json: bool) -> None:

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import re
-from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 import typer
@@ -37,8 +36,8 @@ def list_tasks(
     known = next((one for one in _STATUSES if one == status), None)
     if status is not None and known is None:
         raise InvalidInput(f"unknown status {status!r}; choose one of {', '.join(_STATUSES)}")
-    found, _ = here()
-    rows = asyncio.run(tasks(Path(found.home), known, before, limit))
+    place = here()
+    rows = asyncio.run(tasks(place, known, before, limit))
     if json:
         output.as_json(
             [
@@ -75,10 +74,9 @@ def show(task: TASK, json: JSON = False) -> None:
     from multiagent.app.decide import approvals
     from multiagent.app.look import look
 
-    found, _ = here()
-    home = Path(found.home)
-    record = asyncio.run(look(home, task))
-    waiting = asyncio.run(approvals(home, task=task))
+    place = here()
+    record = asyncio.run(look(place, task))
+    waiting = asyncio.run(approvals(place, task=task))
     if json:
         waits = [{"approval": one.id, "tool": one.tool, "step": one.step, "expires": one.expires} for one in waiting]
         output.as_json({**report.as_json(record), "waits_for": waits})
@@ -115,11 +113,11 @@ def follow(
     from multiagent.cli.report import show as show_record
     from multiagent.cli.session import take_up
 
-    found, settings = here(load)
+    place = here(load)
     manner = output.Manner(json=json, quiet=quiet)
-    if asyncio.run(ended(Path(found.home), task, 0)):
-        return show_record(asyncio.run(look(Path(found.home), task)), manner)
-    return asyncio.run(take_up(found, settings, task, manner))
+    if asyncio.run(ended(place, task, 0)):
+        return show_record(asyncio.run(look(place, task)), manner)
+    return asyncio.run(take_up(place, task, manner))
 
 
 def _when(time_ms: int) -> str:

@@ -15,6 +15,7 @@ from multiagent.app.record import Record
 from multiagent.app.travel import Walk
 from multiagent.cli.diff import text
 from multiagent.core.task import TaskResult
+from multiagent.testing.places import place_at
 from multiagent.testing.replayed import Register
 from tests.replay import product_run
 
@@ -30,7 +31,7 @@ async def run(tmp_path: Path, register: Register) -> tuple[Walk, Record]:
     (tmp_path / "kept").mkdir()
     await product_run.record(tmp_path / "home", register, tmp_path / "kept")
     home = tmp_path / "home"
-    return Walk(await read(home, product_run.ID)), await look(home, product_run.ID)
+    return Walk(await read(place_at(home), product_run.ID)), await look(place_at(home), product_run.ID)
 
 
 async def test_a_run_is_identical_with_itself(run: tuple[Walk, Record]) -> None:

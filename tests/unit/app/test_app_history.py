@@ -10,6 +10,7 @@ from multiagent.app.history import History, history, read, verdict, verify
 from multiagent.app.system import SystemClock, SystemIds
 from multiagent.core.errors import InvalidInput, NotFound
 from multiagent.storage.factory import open_storage
+from multiagent.testing.places import place_at
 from multiagent.testing.replayed import Register
 from tests.replay import product_run
 
@@ -30,9 +31,9 @@ async def past(home: Path) -> AsyncIterator[History]:
 
 
 async def test_a_history_replays_identically_without_owning_the_home(home: Path) -> None:
-    found = await verify(home, product_run.ID)
+    found = await verify(place_at(home), product_run.ID)
     assert (found.identical, found.ended, found.message) == (True, True, "")
-    assert found.outcomes == len((await read(home, product_run.ID)).journal)
+    assert found.outcomes == len((await read(place_at(home), product_run.ID)).journal)
 
 
 async def test_an_unfinished_history_replays_as_far_as_it_got(past: History) -> None:
@@ -63,9 +64,9 @@ async def test_a_missing_result_is_drift(past: History) -> None:
 
 async def test_an_unknown_task_home_or_workflow_is_said(home: Path, past: History, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="tasks list"):
-        await verify(home, "nobody")
+        await verify(place_at(home), "nobody")
     with pytest.raises(NotFound, match="holds no data"):
-        await verify(tmp_path / "nowhere", product_run.ID)
+        await verify(place_at(tmp_path / "nowhere"), product_run.ID)
     row = msgspec.structs.replace(past.row, workflow="other")
     with pytest.raises(InvalidInput, match="'other'"):
         verdict(msgspec.structs.replace(past, row=row))

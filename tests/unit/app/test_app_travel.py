@@ -10,6 +10,7 @@ from multiagent.app.look import task_events
 from multiagent.app.travel import Walk, agent_of, tour
 from multiagent.cli.view import View, apply
 from multiagent.core.errors import InvalidInput, NonDeterminism
+from multiagent.testing.places import place_at
 from multiagent.testing.replayed import Register
 from tests.replay import product_run
 
@@ -25,8 +26,8 @@ async def home(tmp_path: Path, register: Register) -> Path:
 @pytest.mark.requirement("C5.states")
 async def test_the_state_at_every_cut_is_the_one_that_was_recorded_live(home: Path) -> None:
     """For every cut: plan, states, turns' tools, tokens and cost of all agents as the stored events told them."""
-    walk = await tour(home, product_run.ID)
-    events = await task_events(home, product_run.ID, 0)
+    walk = await tour(place_at(home), product_run.ID)
+    events = await task_events(place_at(home), product_run.ID, 0)
     journal = walk.past.journal
     for cut in range(len(journal) + 1):
         until = journal[cut].event_seq if cut < len(journal) else events[-1].header.seq
@@ -43,7 +44,7 @@ async def test_the_state_at_every_cut_is_the_one_that_was_recorded_live(home: Pa
 
 async def test_steps_are_pending_from_their_start_to_their_outcome(home: Path) -> None:
     """At each cut exactly those steps are pending that were asked for before it and are answered after it."""
-    walk = await tour(home, product_run.ID)
+    walk = await tour(place_at(home), product_run.ID)
     assert [one.key for one in walk.moment(0).pending] == ["analyze"]
     answered = [stop.key for stop in walk.stops]
     for cut in range(len(walk.stops)):
@@ -56,7 +57,7 @@ async def test_steps_are_pending_from_their_start_to_their_outcome(home: Path) -
 
 async def test_the_budget_is_what_outcomes_have_reported_so_far(home: Path) -> None:
     """Each model call adds its bill at its own outcome; transcripts' heads move with their agents' steps."""
-    walk = await tour(home, product_run.ID)
+    walk = await tour(place_at(home), product_run.ID)
     total = 0
     for cut, stop in enumerate(walk.stops, 1):
         total += stop.spent.used.total if stop.spent else 0
@@ -69,7 +70,7 @@ async def test_the_budget_is_what_outcomes_have_reported_so_far(home: Path) -> N
 
 async def test_a_cut_is_named_by_an_event_or_a_step(home: Path) -> None:
     """A step stands for just after its outcome, and so does the event that tells its end."""
-    walk = await tour(home, product_run.ID)
+    walk = await tour(place_at(home), product_run.ID)
     last = walk.past.row.last_seq
     for row in walk.past.journal:
         step = row.key.rpartition("~")[0]
@@ -83,7 +84,7 @@ async def test_a_cut_is_named_by_an_event_or_a_step(home: Path) -> None:
 
 
 async def test_a_walk_over_a_tampered_history_says_where(home: Path) -> None:
-    past = await read(home, product_run.ID)
+    past = await read(place_at(home), product_run.ID)
     rows = (past.journal[0], msgspec.structs.replace(past.journal[1], digest="0" * 16), *past.journal[2:])
     with pytest.raises(NonDeterminism, match="outcome 2"):
         Walk(msgspec.structs.replace(past, journal=rows))

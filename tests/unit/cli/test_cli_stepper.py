@@ -9,6 +9,7 @@ from multiagent.app.travel import Walk, tour
 from multiagent.cli.stepper import Breakpoint, Stepper, breakpoint_of
 from multiagent.core.errors import InvalidInput
 from multiagent.core.messages import Message, says
+from multiagent.testing.places import place_at
 from multiagent.testing.replayed import Register
 from tests.replay import product_run
 
@@ -33,7 +34,7 @@ class Typed:
 async def walk(tmp_path: Path, register: Register) -> Walk:
     (tmp_path / "kept").mkdir()
     await product_run.record(tmp_path / "home", register, tmp_path / "kept")
-    return await tour(tmp_path / "home", product_run.ID)
+    return await tour(place_at(tmp_path / "home"), product_run.ID)
 
 
 async def transcript(head: str) -> Sequence[Message]:

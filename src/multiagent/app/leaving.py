@@ -1,0 +1,97 @@
+"""Leaving commands for whoever works on a place's tasks, from any terminal, and learning what became of them.
+
+A command counts once it is left. The owner of the home takes it within 200 ms; where there is none, the next one does.
+"""
+
+import asyncio
+import time
+from typing import Final
+
+import msgspec
+
+from multiagent.app.build import LOCAL_USER, TENANT
+from multiagent.app.place import Eye, Place
+from multiagent.app.system import SystemClock, SystemIds
+from multiagent.core.errors import PlatformError, StorageUnavailable
+from multiagent.orchestrator.handover import Handover
+from multiagent.storage.sql.base import CommandRow, CommandState
+
+POLL_S: Final = 0.02
+TAKEN_S: Final = 15.0
+"""How long a terminal waits for a living owner to take and deliver its command before it says that it still waits."""
+
+
+class Steered(msgspec.Struct, frozen=True):
+    """What became of a command: ``delivered``, or it waits for the owner ``owner`` (None: for whoever is next)."""
+
+    command: str
+    task: str
+    delivered: bool
+    owner: int | None
+
+
+async def leave(place: Place, kind: str, task: str, payload: bytes) -> str:
+    """Leave a command; return its id. An empty ``task`` is the command's own id: a task to accept.
+
+    Raises StorageError's children.
+    """
+    identity = SystemIds()()
+    row = CommandRow(
+        TENANT, identity, task or identity, kind, payload, msgspec.json.encode(LOCAL_USER), SystemClock().now()
+    )
+    async with place.inbox() as inbox:
+        await inbox.put(row)
+    return identity
+
+
+async def hand_in(place: Place, given: Handover) -> str:
+    """Leave a task to be accepted; return its id. Raises StorageError's children."""
+    return await leave(place, "submit", "", msgspec.json.encode(given))
+
+
+async def taken(place: Place, command: str, seconds: float = TAKEN_S) -> str | None:
+    """Wait until a command is delivered; return the task it is about, which under an idempotency key may be an earlier
+    one. None: it waits still, as nobody works there or they are busy.
+
+    Raises the error that the command was refused with.
+    """
+    until = time.monotonic() + seconds
+    async with Eye(place) as eye:
+        while True:
+            owned = place.owner() is not None
+            state = await state_of(eye, command)
+            if state is not None and state.delivered is not None:
+                if state.error:
+                    raise refusal(state.error)
+                return state.task
+            if not owned or time.monotonic() > until:
+                return None
+            await asyncio.sleep(POLL_S)
+
+
+async def steered(place: Place, command: str, task: str) -> Steered:
+    """Wait until a command is delivered, where somebody works on tasks; raises what it was refused with."""
+    delivered = await taken(place, command)
+    return Steered(command, task, delivered is not None, place.owner())
+
+
+async def state_of(eye: Eye, command: str) -> CommandState | None:
+    """Return what became of a command; None where nobody has taken it yet."""
+    try:
+        reader = await eye.reader()
+        return None if reader is None else await reader.command(TENANT, command)
+    except StorageUnavailable:  # its owner is about to make it
+        return None
+
+
+def refusal(text: str) -> PlatformError:
+    """Return a refused command's error as it was raised where it was refused (``CODE: message``)."""
+    code, _, message = text.partition(": ")
+    for kind in _kinds(PlatformError):
+        if kind.code == code:
+            return kind(message)
+    return PlatformError(text)
+
+
+def _kinds(kind: type[PlatformError]) -> list[type[PlatformError]]:
+    return [kind, *(below for child in kind.__subclasses__() for below in _kinds(child))]
