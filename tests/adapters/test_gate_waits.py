@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from multiagent.core.budget import Amount
+from multiagent.core.budget import PASSES, Amount
 from multiagent.core.errors import BudgetBusy
 from multiagent.core.usage import Usage
 from multiagent.llm.base import ModelInfo, ModelRequest
 from multiagent.llm.gate_bounds import prompt_bound
 from multiagent.llm.gate_endpoints import Serving
-from multiagent.llm.gate_line import PASSES
 from multiagent.testing.clock import ManualClock
 from multiagent.testing.suites.llm import asks, limited
 from multiagent.testing.vendor_stub import VendorStub, stub_model

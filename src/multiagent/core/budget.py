@@ -18,6 +18,9 @@ LEAST_OUTPUT: Final = 256
 
 ALERT_PERCENT: Final = 80
 
+PASSES: Final = 8
+"""How often others may pass one who waits."""
+
 _DAY_MS: Final = 86_400_000
 
 

@@ -19,16 +19,19 @@ from multiagent.core.budget import (
     need,
 )
 from multiagent.core.clock import Clock
-from multiagent.core.errors import BudgetBusy, BudgetExceeded, NotFound, StorageError
+from multiagent.core.errors import BudgetBusy, NotFound, StorageError
 from multiagent.core.ids import Ids
-from multiagent.core.money import show_usd
 from multiagent.llm.base import CallContext, ModelInfo
 from multiagent.llm.gate_line import Line, Ticket
+from multiagent.llm.gate_refusals import busy, exceeded
 from multiagent.storage.sql.base import Reader, Writer
-from multiagent.storage.sql.ops import Lose, LoseOpen, Reserve, Reserved, Settle
+from multiagent.storage.sql.ops import KeepPlaces, LeaveLine, Lose, LoseOpen, Reserve, Reserved, Settle
 
 POLL_S: Final = 1.0
 """How often a waiter looks for room that another process has made."""
+
+PLACE_MS: Final = 5000
+"""How long a place in the line that processes share is kept after its process last asked for it."""
 
 
 @dataclass(slots=True)
@@ -81,12 +84,14 @@ class Held:
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    """Someone in the line, and what is asked for him."""
+    """Someone in the line, and what is asked for him. ``id`` and ``expires`` are of his places in the shared line."""
 
+    id: str
     ticket: Ticket
     plan: Plan
     output: int
     verdict: "asyncio.Future[Held | Refused]"
+    expires: int = 0
 
 
 class Budgets:
@@ -120,14 +125,14 @@ class Budgets:
             if isinstance(verdict, Refused):
                 output = plan.lowered(output, verdict.room)
                 if not output:
-                    raise _exceeded(verdict, plan.need(plan.least))
+                    raise exceeded(verdict, plan.need(plan.least))
                 continue
             if not last_try:
                 last_try, wait_until = True, 0
                 output = plan.lowered(output, *await self._beside_holds(plan, verdict))
                 if output:
                     continue
-            raise _busy(verdict)
+            raise busy(verdict)
 
     def settle_op(self, held: Held, billed: Amount, vendor_request: str = "") -> Settle:
         """Return the operation that books what the vendor billed."""
@@ -151,7 +156,7 @@ class Budgets:
         """Count a call in full that may have been billed, in order before every later commit."""
         self._close(self.lose_op(held))
 
-    def _close(self, op: Settle | Lose) -> None:
+    def _close(self, op: Settle | Lose | LeaveLine) -> None:
         """Book without waiting. What storage cannot take any more is found open, and lost, at the next start."""
         with suppress(StorageError):
             self._writer.queue(op)
@@ -224,7 +229,7 @@ class Budgets:
             plan.resumed = True
         plan.attempt += 1
 
-    def _op(self, plan: Plan, output: int) -> Reserve:
+    def _op(self, plan: Plan, output: int, ticket: str = "", expires: int = 0) -> Reserve:
         call = plan.call
         return Reserve(
             tenant=call.principal.tenant,
@@ -238,12 +243,14 @@ class Budgets:
             deadline=call.deadline,
             owner=plan.owner,
             model=plan.model.endpoint.model,
+            ticket=ticket,
+            expires=expires,
         )
 
     async def _wait(self, plan: Plan, output: int, blocked: tuple[ScopeRef, ...], until: int) -> Held | Refused | Wait:
         ticket = self._line.join(plan.scopes, blocked)
         verdict: asyncio.Future[Held | Refused] = asyncio.get_running_loop().create_future()
-        self._waiters[ticket] = _Waiter(ticket, plan, output, verdict)
+        waiter = self._waiters[ticket] = _Waiter(self._ids(), ticket, plan, output, verdict)
         try:
             self.released()
             while not verdict.done():
@@ -260,6 +267,12 @@ class Budgets:
             self._line.leave(ticket)
             del self._waiters[ticket]
             verdict.cancel()
+            self._leave(waiter)
+
+    def _leave(self, waiter: _Waiter) -> None:
+        """Give up the places in the shared line that a grant has not used."""
+        if waiter.expires:
+            self._close(LeaveLine(tenant=waiter.plan.call.principal.tenant, ticket=waiter.id))
 
     def _take_back(self, verdict: "asyncio.Future[Held | Refused]") -> None:
         """Undo a grant that came as its caller was cancelled."""
@@ -282,7 +295,10 @@ class Budgets:
             waiters = [self._waiters[ticket] for ticket in self._line.round() if ticket in self._waiters]
             if not waiters:
                 return
-            ops = [self._op(waiter.plan, waiter.output) for waiter in waiters]
+            expires = self._clock.now() + PLACE_MS
+            for waiter in waiters:
+                waiter.expires = expires
+            ops = [self._op(waiter.plan, waiter.output, waiter.id, expires) for waiter in waiters]
             try:
                 answers = await self._writer.commit(*ops)
             except StorageError as error:
@@ -290,11 +306,26 @@ class Budgets:
                 return
             for waiter, op, answer in zip(waiters, ops, answers, strict=True):
                 self._dirty |= self._answer(waiter, op, _standing(op, waiter.output, answer))
+        self._keep()
+
+    def _keep(self) -> None:
+        """Keep the places of those who were not asked for of late, as they wait behind one who must not be passed."""
+        expires = self._clock.now() + PLACE_MS
+        late: dict[str, list[str]] = {}
+        for waiter in self._waiters.values():
+            if 0 < waiter.expires <= expires - int(POLL_S * 1000):
+                waiter.expires = expires
+                late.setdefault(waiter.plan.call.principal.tenant, []).append(waiter.id)
+        for tenant, tickets in late.items():
+            with suppress(StorageError):
+                self._writer.queue(KeepPlaces(tenant=tenant, tickets=tuple(tickets), expires=expires))
 
     def _answer(self, waiter: _Waiter, op: Reserve, verdict: Held | Refused | Wait) -> bool:
         """Tell a waiter what came; True where others may be able to go on now."""
         if isinstance(verdict, Wait):
             waiter.ticket.blocked = frozenset(verdict.scopes)
+            if waiter.verdict.done():
+                self._leave(waiter)
             return False
         if isinstance(verdict, Held) and verdict.id != op.id:
             self._resume(waiter.plan)
@@ -304,6 +335,7 @@ class Budgets:
                 self.free(verdict)
             return True
         if isinstance(verdict, Held):
+            waiter.expires = 0
             self._line.served(waiter.plan.scopes, waiter.ticket)
         elif output := waiter.plan.lowered(waiter.output, verdict.room):
             waiter.output = output  # and it keeps its place
@@ -343,28 +375,4 @@ def _standing(op: Reserve, output: int, answer: object) -> Held | Refused | Wait
         return answer.verdict
     return Held(
         answer.id or op.id, op.tenant, op.need, output, op.attempt, frozenset(limit.scope for limit in op.scopes)
-    )
-
-
-def _name(scope: ScopeRef) -> str:
-    window = "" if scope.window == "none" else f" of this {scope.window}"
-    return f"the budget of {scope.kind} {scope.id}{window}"
-
-
-def _exceeded(verdict: Refused, least: Amount) -> BudgetExceeded:
-    room = verdict.room
-    left = [f"{room.tokens} tokens"] if room.tokens is not None else []
-    left += [show_usd(room.pico)] if room.pico is not None else []
-    return BudgetExceeded(
-        f"{_name(verdict.scope)} has {' and '.join(left) or 'nothing'} left, and the call needs up to "
-        f"{least.tokens} tokens and {show_usd(least.pico)}; raise the budget or ask for less",
-        details={"scope": f"{verdict.scope.kind}/{verdict.scope.id}", "need_tokens": least.tokens},
-    )
-
-
-def _busy(wait: Wait) -> BudgetBusy:
-    scope = wait.scopes[0] if wait.scopes else None
-    return BudgetBusy(
-        f"{_name(scope) if scope else 'a budget'} is held by calls in flight until the deadline; try again",
-        details={"scope": f"{scope.kind}/{scope.id}" if scope else ""},
     )

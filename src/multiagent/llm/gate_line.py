@@ -6,12 +6,8 @@ them may pass it ``PASSES`` times.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
-from multiagent.core.budget import ScopeRef
-
-PASSES: Final = 8
-"""How often others may pass one who waits."""
+from multiagent.core.budget import PASSES, ScopeRef
 
 
 @dataclass(slots=True, eq=False)

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from multiagent.core.budget import ScopeRef
-from multiagent.llm.gate_line import PASSES, Line, Ticket
+from multiagent.core.budget import PASSES, ScopeRef
+from multiagent.llm.gate_line import Line, Ticket
 
 A, B = ScopeRef("task", "a"), ScopeRef("task", "b")
 SCOPES = st.sampled_from([frozenset({A}), frozenset({B}), frozenset({A, B})])

@@ -181,6 +181,10 @@ class AppendOutcome(Op, frozen=True, kw_only=True):
 class Reserve(Op, frozen=True, kw_only=True):
     """Hold ``need`` in all scopes, or in none; missing scope rows are created with their limits, known ones take the
     new limit. Answer: ``Reserved``. The same (key, attempt) again answers what stands, and holds nothing twice.
+
+    Where several processes write, they share one line a scope: with a ``ticket`` (they are in order by it) an answer to
+    wait takes or keeps a place in the line of each scope it names, until ``expires`` (ms UTC); granted gives it up. Who
+    has no ticket, or a later one, may pass one who waits ``core.budget.PASSES`` times, then waits for that scope too.
     """
 
     id: str
@@ -193,6 +197,21 @@ class Reserve(Op, frozen=True, kw_only=True):
     deadline: int
     owner: str
     model: str = ""
+    ticket: str = ""
+    expires: int = 0
+
+
+class LeaveLine(Op, frozen=True, kw_only=True):
+    """Give up the places that a ticket has; see ``Reserve``. Nothing where one process writes."""
+
+    ticket: str
+
+
+class KeepPlaces(Op, frozen=True, kw_only=True):
+    """Keep the places that these tickets have until ``expires``; see ``Reserve``. Nothing where one process writes."""
+
+    tickets: tuple[str, ...]
+    expires: int
 
 
 class Reserved(msgspec.Struct, frozen=True):

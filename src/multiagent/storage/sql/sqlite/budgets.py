@@ -5,7 +5,7 @@ from typing import Final
 from multiagent.core.budget import Amount, Granted, Refused, ScopeLimit, ScopeRef, ScopeState, judge, room
 from multiagent.core.errors import InvalidInput, NotFound, StorageError
 from multiagent.core.money import LARGEST
-from multiagent.storage.sql.ops import Lose, LoseOpen, Reserve, Reserved, Settle, Settled
+from multiagent.storage.sql.ops import KeepPlaces, LeaveLine, Lose, LoseOpen, Reserve, Reserved, Settle, Settled
 from multiagent.storage.sql.rows import SCOPE, Value, scope_state, text, whole
 from multiagent.storage.sql.sqlite.scribe import Scribe
 
@@ -120,6 +120,10 @@ def lose_open(scribe: Scribe, op: LoseOpen) -> int:
     for row in rows:
         _lose(scribe, op.tenant, text(row[0]), op.time, Amount(whole(row[1]), whole(row[2])))
     return len(rows)
+
+
+def keep_order(scribe: Scribe, op: LeaveLine | KeepPlaces) -> None:
+    """Do nothing: one process writes here, and its gate keeps the line."""
 
 
 def _lose(scribe: Scribe, tenant: str, reservation: str, time: int, need: Amount) -> None:

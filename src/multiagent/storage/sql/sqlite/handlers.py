@@ -27,6 +27,8 @@ _HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], object]]] = {
     ops.Settle: budgets.settle,
     ops.Lose: budgets.lose,
     ops.LoseOpen: budgets.lose_open,
+    ops.LeaveLine: budgets.keep_order,
+    ops.KeepPlaces: budgets.keep_order,
     ops.StoreCompletion: calls.store_completion,
     ops.StoreUsage: calls.store_usage,
     ops.RecordIntent: calls.record_intent,
