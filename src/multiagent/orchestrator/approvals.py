@@ -1,5 +1,7 @@
 """A person's decision on what waits for it: taken once, stored and made ready for the workflow in one commit."""
 
+from typing import Final
+
 import msgspec
 
 from multiagent.agents.calls import Word
@@ -10,6 +12,9 @@ from multiagent.core.fault import fault
 from multiagent.core.principal import Principal
 from multiagent.storage.sql.base import ApprovalRow, CommandRow, Reader, TaskRow, Writer
 from multiagent.storage.sql.ops import StoreCommand, TakeDecision
+
+DECISION: Final = "decision"
+"""The kind of a command that says what a person decided and is yet to be taken; then it is a ``decide``."""
 
 
 class Decision(msgspec.Struct, frozen=True):

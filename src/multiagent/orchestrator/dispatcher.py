@@ -13,8 +13,9 @@ from multiagent.core.events import EventDraft, EventKind
 from multiagent.core.facts import ApprovalEnded, TaskEnded
 from multiagent.core.fault import fault
 from multiagent.core.outcome import failure
+from multiagent.core.principal import Principal
 from multiagent.engines.base import Engine
-from multiagent.orchestrator.approvals import Decision
+from multiagent.orchestrator.approvals import DECISION, Approvals, Decision
 from multiagent.orchestrator.forking import fork
 from multiagent.orchestrator.keeping import KINDS, keep
 from multiagent.orchestrator.signals import send
@@ -44,6 +45,8 @@ class Dispatcher:
         self._engine = engine
         self._clock = clock
         self._woken = asyncio.Event()
+        self.approvals: Approvals | None = None
+        """Set where people's decisions are taken that come as commands, not through an inbox."""
 
     def wake(self) -> None:
         """Say that there is a new command."""
@@ -131,10 +134,8 @@ class Dispatcher:
             await self._engine.pause(tenant, task, command.payload.decode("utf-8", "replace"), command.id)
         elif command.kind == "resume":
             await self._engine.resume(tenant, task, command.id)
-        elif command.kind == "decide":
-            decision = msgspec.json.decode(command.payload, type=Decision)
-            word = msgspec.json.encode(decision.word)
-            await self._engine.signal(tenant, task, f"approval/{decision.approval}", word, command.id)
+        elif command.kind in ("decide", DECISION):
+            await self._decide(command)
         elif command.kind == "signal":
             await send(self._engine, command)
         elif command.kind == "fork":
@@ -145,6 +146,23 @@ class Dispatcher:
             await self._engine.release(tenant, task)
         else:
             raise InvalidInput(f"the command {command.kind!r} is not known to this version")
+
+    async def _decide(self, command: CommandRow) -> None:
+        """Tell a task what was decided; what is yet to be taken counts from when its command was left, and is a command
+        of its own then.
+        """
+        if command.kind == "decide":
+            decision = msgspec.json.decode(command.payload, type=Decision)
+            word = msgspec.json.encode(decision.word)
+            name = f"approval/{decision.approval}"
+            await self._engine.signal(command.tenant, command.task, name, word, command.id)
+            return
+        if self.approvals is None:
+            raise InvalidInput("decisions are not taken here; decide again")
+        principal = msgspec.json.decode(command.principal, type=Principal)
+        given = msgspec.structs.replace(command, id=f"{command.id}/taken", kind="decide")
+        if refused := await self.approvals.take(principal, given):
+            raise InvalidInput(refused.partition(": ")[2])
 
     async def _start(self, tenant: str, task: str) -> None:
         row = await self._reader.task(tenant, task)

@@ -17,9 +17,10 @@ from multiagent.core.facts import ApprovalAsked, ApprovalEnded
 from multiagent.core.principal import Principal
 from multiagent.core.settings import TaskSettings
 from multiagent.llm.base import Answer, ModelRequest
-from multiagent.orchestrator.approvals import Approvals, Decision
+from multiagent.orchestrator.approvals import DECISION, Approvals, Decision
 from multiagent.orchestrator.service import Submission
 from multiagent.storage.sql.base import ApprovalRow
+from multiagent.storage.sql.ops import StoreCommand
 from multiagent.testing.replayed import Register
 from tests.unit.agents.stage import USER, answer, call
 from tests.unit.orchestrator.task_house import House, open_house
@@ -56,6 +57,24 @@ class Desk:
         self._commands += 1
         decision = Decision(self.asked.approval, word, seen)
         await self.approvals.decide(by, f"c{self._commands}", task or self.task, decision)
+
+    async def leave(self, command: str, word: Word) -> None:
+        """Leave a decision for the dispatcher, as a terminal does where every process may write."""
+        payload = msgspec.json.encode(Decision(self.asked.approval, word))
+        stage = self.house.stage
+        await stage.storage.writer.commit(
+            StoreCommand(
+                tenant="local", id=command, task=self.task, kind=DECISION, payload=payload,
+                principal=msgspec.json.encode(USER), time=stage.clock.now(),
+            )
+        )  # fmt: skip
+
+    async def said(self, command: str) -> str:
+        """Why a delivered command was refused; nothing where it was not."""
+        state = await self.house.stage.storage.reader.command("local", command)
+        assert state is not None
+        assert state.delivered is not None
+        return state.error
 
     async def end(self) -> str:
         await self.house.dispatcher.deliver()
@@ -223,6 +242,29 @@ async def test_while_one_agent_waits_the_others_go_on(tmp_path: Path, register: 
         desk = Desk(house, task, asked)
         await desk.decide(Word(approved=True))
         assert await desk.end() == "completed"
+
+
+async def test_a_decision_left_as_a_command_is_taken_where_it_is_delivered(tmp_path: Path, register: Register) -> None:
+    """Once, however often it is delivered; edited arguments are checked there."""
+    async with waiting(tmp_path, register) as desk:
+        desk.house.stage.decisions.insert(0, NEED)  # policy is asked about the edit
+        desk.house.dispatcher.approvals = desk.approvals
+        word = Word(approved=True, arguments='{"amount":2,"to":"ada"}')
+        await desk.leave("c1", word)
+        assert await desk.end() == "completed"
+        assert ((row := await desk.row()).state, row.decided_by) == ("consumed", USER.name)
+        await desk.leave("c2", word)
+        await desk.house.dispatcher.deliver()
+        assert "was approved and used already" in await desk.said("c2")
+        assert not await desk.said("c1")
+
+
+async def test_a_decision_is_refused_where_none_are_taken(tmp_path: Path, register: Register) -> None:
+    async with waiting(tmp_path, register) as desk:
+        await desk.leave("c1", Word(approved=True))
+        await desk.house.dispatcher.deliver()
+        assert "decisions are not taken here" in await desk.said("c1")
+        assert (await desk.row()).state == "pending"
 
 
 @pytest.mark.parametrize(("word", "status"), [(Word(approved=True), "completed"), (Word(approved=False), "failed")])
