@@ -1,9 +1,16 @@
-"""What storage holds of a run, as a replay takes it."""
+"""What storage holds of a run, and its replay."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 
 from multiagent.core.errors import NotFound
-from multiagent.core.outcome import Failure
+from multiagent.core.outcome import Failure, Outcome
+from multiagent.core.principal import Principal
 from multiagent.engines.attempt import stored_value
-from multiagent.engines.replay import Start
+from multiagent.engines.base import Workflow
+from multiagent.engines.replay import Replayed, Start, replay
 from multiagent.storage.objects.base import Objects
 from multiagent.storage.sql.base import Reader, TaskRow
 
@@ -30,3 +37,30 @@ async def stored_results(reader: Reader, objects: Objects, row: TaskRow) -> dict
         else:
             results[key] = found.value if found.error is None else found.error
     return results
+
+
+async def replayed(
+    reader: Reader, objects: Objects, row: TaskRow, workflow: Workflow[Any, Any], journal: tuple[Outcome, ...]
+) -> Replayed:
+    """Feed what is stored of a run to a fresh kernel."""
+    again, _ = await replay_to(reader, objects, row, workflow, journal)
+    return again
+
+
+async def replay_to(
+    reader: Reader, objects: Objects, row: TaskRow, workflow: Workflow[Any, Any], journal: tuple[Outcome, ...]
+) -> tuple[Replayed, Mapping[str, bytes | Failure]]:
+    """Feed rows of a run to a fresh kernel; return it with the results of its steps by key."""
+    results = await stored_results(reader, objects, row)
+    return replay(workflow, start_of(row), journal, results), results
+
+
+def signature(row: TaskRow) -> tuple[str, str]:
+    """Return who acts in a task's events: name, and on whose behalf."""
+    if not row.principal:
+        return "", ""
+    try:
+        principal = msgspec.json.decode(row.principal, type=Principal)
+    except msgspec.MsgspecError:
+        return "", ""
+    return principal.name, principal.on_behalf_of

@@ -23,8 +23,8 @@ def step_of(row: Outcome) -> str:
 def cut_at(task: str, point: Point, journal: Sequence[Outcome], last: int, ended: str = "") -> int:
     """Return how many rows of a journal a point has behind it.
 
-    ``last`` is the task's newest event; ``ended`` the step whose end the event at that seq is, where it is one.
-    Raises InvalidInput for a point that the run does not have.
+    ``last`` is the task's newest event; ``ended`` the key of the event at that seq where it is a step's end: it stands
+    for the step's own row, also where that was stored later. Raises InvalidInput for a point that is not there.
     """
     if isinstance(point, AtRow):
         rows = journal[-1].n if journal else 0
@@ -36,8 +36,15 @@ def cut_at(task: str, point: Point, journal: Sequence[Outcome], last: int, ended
     if not 0 <= point <= last:
         raise InvalidInput(f"task {task} has the events 1 to {last}, not {point}; 0 stands for its beginning")
     before = sum(row.event_seq < point for row in journal)
-    if ended and before < len(journal) and journal[before].event_seq == point and step_of(journal[before]) == ended:
-        return before + 1
+    return _cut_of_end(point, journal, ended, before) if ended else before
+
+
+def _cut_of_end(point: int, journal: Sequence[Outcome], ended: str, before: int) -> int:
+    step, _, _, number = ended.rsplit("/", 3)
+    for position in range(before, len(journal)):
+        if step_of(journal[position]) == step:
+            own = number != "0" or journal[position].event_seq == point  # 0: it was stopped, and may have run again
+            return position + 1 if own else before
     return before
 
 
@@ -51,8 +58,8 @@ def _cut_of_step(task: str, step: str, journal: Sequence[Outcome]) -> int:
 
 
 def ended_step(key: str, kind: EventKind) -> str:
-    """Return the key of the step whose end an event tells; the empty text for other events."""
-    return key.rsplit("/", 3)[0] if kind in ENDS else ""
+    """Return the key of an event that tells a step's end, as ``cut_at`` takes it; the empty text for other events."""
+    return key if kind in ENDS else ""
 
 
 def capture(kernel: Kernel) -> RunState:

@@ -17,13 +17,15 @@ from multiagent.core.errors import (
 from multiagent.core.outcome import Failure, Outcome
 from multiagent.core.travel import Changes, Moment, Point
 from multiagent.engines.base import RunResult, Workflow
-from multiagent.engines.embedded.forking import Wish, forked
-from multiagent.engines.embedded.records import Opened, Parts
-from multiagent.engines.embedded.recovery import fresh, replayed, resumed
+from multiagent.engines.embedded.records import Parts
+from multiagent.engines.embedded.recovery import fresh, resumed
 from multiagent.engines.embedded.run import Run
-from multiagent.engines.embedded.travel import moment
 from multiagent.engines.ending import Closed, quarantine_ops
+from multiagent.engines.forking import Wish, forked
 from multiagent.engines.kernel import CANCEL, PAUSE, RESERVED, RESUME
+from multiagent.engines.moments import moment
+from multiagent.engines.opened import Opened
+from multiagent.engines.past import replayed
 from multiagent.engines.turns import Turns
 from multiagent.storage.sql.base import TaskRow
 from multiagent.storage.sql.ops import CreateTask, TaskCreated
@@ -162,7 +164,7 @@ class EmbeddedEngine:
     async def state(self, tenant: str, task: str, at: Point) -> Moment:
         """Return what stood at a point; see ``Engine.state``."""
         row = await self._row(tenant, task)
-        return await moment(self._parts, row, self._workflow(row.workflow), at)
+        return await moment(self._parts.reader, self._parts.objects, row, self._workflow(row.workflow), at)
 
     async def drain(self, seconds: float) -> None:
         """See ``RecoveringEngine.drain``. Runs that begin later begin no step either, until the next owner."""

@@ -9,14 +9,12 @@ import msgspec
 from multiagent.core.clock import Clock
 from multiagent.core.ids import Ids
 from multiagent.core.outcome import OutcomeKind
-from multiagent.engines.actions import Yielded
 from multiagent.engines.attempt import Ended, Work
 from multiagent.engines.base import Step, Workflow
-from multiagent.engines.kernel import Kernel, Value
+from multiagent.engines.kernel import Value
 from multiagent.engines.timers import TimerQueue
 from multiagent.storage.objects.base import Objects
-from multiagent.storage.sql.base import Reader, TaskRow, Writer
-from multiagent.storage.sql.ops import Op
+from multiagent.storage.sql.base import Reader, Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +41,3 @@ class Arrived(msgspec.Struct, frozen=True):
     carried: bytes = b""
     work: Work | None = None
     ended: Ended | None = None
-
-
-class Opened(msgspec.Struct, frozen=True):
-    """A run that may begin in this process: new, or brought up to its journal's last row.
-
-    ``fresh``: no step that waits to be begun was begun before. ``ops`` go into its first transaction.
-    """
-
-    row: TaskRow
-    kernel: Kernel
-    tail: Yielded
-    principal: tuple[str, str]
-    fresh: bool
-    outcomes: int = 0
-    time: int = 0
-    signals: tuple[str, ...] = ()
-    ops: tuple[Op, ...] = ()

@@ -1,6 +1,5 @@
 """Runs made ready to go on: new ones begun, stored ones replayed up to their journal's last row."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -8,17 +7,14 @@ import msgspec
 from multiagent.core.errors import InvalidInput
 from multiagent.core.events import EventKind
 from multiagent.core.facts import TaskRecovered, TaskReleased
-from multiagent.core.outcome import Failure, Outcome
-from multiagent.core.principal import Principal
 from multiagent.core.task import TaskStatus
 from multiagent.engines.base import Workflow
 from multiagent.engines.context import begin
-from multiagent.engines.embedded.records import Opened, Parts
+from multiagent.engines.embedded.records import Parts
 from multiagent.engines.ending import engine_event
-from multiagent.engines.past import start_of, stored_results
-from multiagent.engines.replay import Replayed, replay
-from multiagent.storage.objects.base import Objects
-from multiagent.storage.sql.base import Reader, TaskRow
+from multiagent.engines.opened import Opened
+from multiagent.engines.past import replayed, signature
+from multiagent.storage.sql.base import TaskRow
 from multiagent.storage.sql.ops import Op, UpdateTask
 from multiagent.storage.sql.travel import ReleaseTask
 
@@ -63,30 +59,3 @@ async def resumed(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any], *, r
         signals=tuple(one.key for one in journal if one.kind == "signal"),
         ops=ops,
     )
-
-
-async def replayed(
-    reader: Reader, objects: Objects, row: TaskRow, workflow: Workflow[Any, Any], journal: tuple[Outcome, ...]
-) -> Replayed:
-    """Feed what is stored of a run to a fresh kernel."""
-    again, _ = await replay_to(reader, objects, row, workflow, journal)
-    return again
-
-
-async def replay_to(
-    reader: Reader, objects: Objects, row: TaskRow, workflow: Workflow[Any, Any], journal: tuple[Outcome, ...]
-) -> tuple[Replayed, Mapping[str, bytes | Failure]]:
-    """Feed rows of a run to a fresh kernel; return it with the results of its steps by key."""
-    results = await stored_results(reader, objects, row)
-    return replay(workflow, start_of(row), journal, results), results
-
-
-def signature(row: TaskRow) -> tuple[str, str]:
-    """Return who acts in a task's events: name, and on whose behalf."""
-    if not row.principal:
-        return "", ""
-    try:
-        principal = msgspec.json.decode(row.principal, type=Principal)
-    except msgspec.MsgspecError:
-        return "", ""
-    return principal.name, principal.on_behalf_of

@@ -21,11 +21,12 @@ from multiagent.core.usage import Bill
 from multiagent.engines.actions import Complete, Fail, RunStep, StartTimer
 from multiagent.engines.attempt import Ended, Work, ended_ops, start_op, started_op, stored_value
 from multiagent.engines.embedded.batch import Batch
-from multiagent.engines.embedded.records import Arrived, Opened, Parts
-from multiagent.engines.embedded.slots import Slot
+from multiagent.engines.embedded.records import Arrived, Parts
 from multiagent.engines.ending import Closed, closing, ending_ops, held_by, quarantine_ops
 from multiagent.engines.feeding import Feed
 from multiagent.engines.kernel import encode
+from multiagent.engines.opened import Opened
+from multiagent.engines.slots import Slot
 from multiagent.engines.timers import Entry
 from multiagent.engines.turns import Turns
 from multiagent.storage.sql.ops import AppendEvent, AppendOutcome, Op, StepStarted, UpdateTask

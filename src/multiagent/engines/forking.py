@@ -1,32 +1,68 @@
 """Forks: a new run with another's past. All of it is one commit; what follows is an ordinary run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 
+from multiagent.core.clock import Clock
 from multiagent.core.errors import InvalidInput
-from multiagent.core.events import Event, EventKind
+from multiagent.core.events import Event, EventDraft, EventKind
 from multiagent.core.facts import TaskForked
 from multiagent.core.outcome import Outcome
 from multiagent.core.settings import TaskSettings
 from multiagent.core.travel import Changes, Edit, Point
-from multiagent.engines.base import Workflow
+from multiagent.engines.asked import Asked
+from multiagent.engines.base import Step, Workflow
 from multiagent.engines.context import begin
 from multiagent.engines.crossing import approach, cross, rows_to
-from multiagent.engines.embedded.batch import Batch
-from multiagent.engines.embedded.editing import edited
-from multiagent.engines.embedded.records import Opened, Parts
-from multiagent.engines.embedded.recovery import signature
-from multiagent.engines.embedded.travel import find_cut
+from multiagent.engines.editing import edited
 from multiagent.engines.ending import engine_event
 from multiagent.engines.kernel import FORK, encode
-from multiagent.engines.past import check_kept, start_of, stored_results
+from multiagent.engines.moments import find_cut
+from multiagent.engines.opened import Opened
+from multiagent.engines.past import check_kept, signature, start_of, stored_results
+from multiagent.storage.objects.base import Objects
 from multiagent.storage.sql import travel
-from multiagent.storage.sql.base import TaskRow
-from multiagent.storage.sql.ops import AppendOutcome, Op
+from multiagent.storage.sql.base import Reader, TaskRow, Writer
+from multiagent.storage.sql.ops import AppendEvent, AppendOutcome, Op
 
 _PAGE: Final = 64
+
+
+class Ground(Protocol):
+    """What a fork is made on; ``owner`` names this process in leases, ``steps`` are those that it knows."""
+
+    @property
+    def writer(self) -> Writer:
+        """Where the fork is written."""
+        ...
+
+    @property
+    def reader(self) -> Reader:
+        """What is there of its parent."""
+        ...
+
+    @property
+    def objects(self) -> Objects:
+        """Where large results are kept."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is."""
+        ...
+
+    @property
+    def owner(self) -> str:
+        """Who has made it."""
+        ...
+
+    @property
+    def steps(self) -> Mapping[str, Step[Any, Any]]:
+        """Who shows results of steps to people, and takes edits of them back."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +82,33 @@ class Wish:
         return msgspec.structs.replace(self.parent, id=self.new_id, parent_id=self.parent.id, root_id=root)
 
 
-async def forked(parts: Parts, wish: Wish) -> Opened | None:
+async def forked(ground: Ground, wish: Wish) -> Opened | None:
     """Commit a fork and return it, ready to run; None where its id is taken by then."""
     parent = wish.parent
     check_kept(parent)
-    journal = await parts.reader.journal(parent.tenant, parent.id)
-    rows = rows_to(journal, await find_cut(parts.reader, parent, journal, wish.at))
+    journal = await ground.reader.journal(parent.tenant, parent.id)
+    rows = rows_to(journal, await find_cut(ground.reader, parent, journal, wish.at))
     if not rows:
-        return await _from_the_beginning(parts, wish)
-    results = await stored_results(parts.reader, parts.objects, parent)
+        return await _from_the_beginning(ground, wish)
+    results = await stored_results(ground.reader, ground.objects, parent)
     cut, kept = approach(wish.workflow, start_of(parent), rows, results), None
     if wish.changes.edit is not None:
-        value, kept = await edited(parts, parent.tenant, cut.step, cut.value, wish.changes.edit)
+        value, kept = await edited(ground.objects, ground.steps, parent.tenant, cut.step, cut.value, wish.changes.edit)
         cut = msgspec.structs.replace(cut, value=value)
     pending = cut.in_flight
-    crossed = cross(cut, wish.new_id, wish.changes.settings, parts.clock.now())
+    crossed = cross(cut, wish.new_id, wish.changes.settings, ground.clock.now())
     own, time = crossed.own, crossed.own.time
-    batch = Batch(parent.tenant, wish.new_id, signature(parent))
-    batch.absorb(crossed.led_to, crossed.fork.key)
-    copy = _copy(parts, wish, cut.own, time)
+    told: list[EventDraft] = []
+    Asked(signature(parent), told.append).absorb(crossed.led_to, crossed.fork.key)
+    copy = _copy(ground, wish, cut.own, time)
     ops: tuple[Op, ...] = (
         msgspec.structs.replace(copy, pending=pending, edited=kept),
         _told(wish, cut.own.n, cut.own.event_seq, time),
         AppendOutcome(tenant=parent.tenant, task=wish.new_id, outcome=crossed.fork),
-        *batch.ops,
+        *(AppendEvent(tenant=parent.tenant, task=wish.new_id, event=draft) for draft in told),
         AppendOutcome(tenant=parent.tenant, task=wish.new_id, outcome=own),
     )
-    row = await _made(parts, wish, ops)
+    row = await _made(ground, wish, ops)
     if row is None:
         crossed.kernel.drop()
         return None
@@ -82,7 +118,7 @@ async def forked(parts: Parts, wish: Wish) -> Opened | None:
     )
 
 
-async def _from_the_beginning(parts: Parts, wish: Wish) -> Opened | None:
+async def _from_the_beginning(ground: Ground, wish: Wish) -> Opened | None:
     """Commit a fork that inherits nothing but the parent's input."""
     if wish.changes.edit is not None:
         raise InvalidInput("there is no step's outcome at the beginning of a task, so there is nothing to edit")
@@ -95,12 +131,12 @@ async def _from_the_beginning(parts: Parts, wish: Wish) -> Opened | None:
             raise InvalidInput(f"the input of {wish.workflow.name} has no settings; fork at its first outcome instead")
         changed["settings"] = wish.changes.settings
     data = encode(msgspec.structs.replace(record, **changed))
-    seq, now = await _before_the_beginning(parts, wish.parent), parts.clock.now()
+    seq, now = await _before_the_beginning(ground, wish.parent), ground.clock.now()
     copy = travel.ForkTask(
-        tenant=wish.parent.tenant, id=wish.new_id, parent=wish.parent.id, cut=0, seq=seq, time=now, owner=parts.owner,
+        tenant=wish.parent.tenant, id=wish.new_id, parent=wish.parent.id, cut=0, seq=seq, time=now, owner=ground.owner,
         input=data,
     )  # fmt: skip
-    row = await _made(parts, wish, (copy, _told(wish, 0, seq, now)))
+    row = await _made(ground, wish, (copy, _told(wish, 0, seq, now)))
     if row is None:
         return None
     start = start_of(row)
@@ -108,7 +144,7 @@ async def _from_the_beginning(parts: Parts, wish: Wish) -> Opened | None:
     return Opened(row, kernel, kernel.take(), signature(row), fresh=True, time=start.time)
 
 
-def _copy(parts: Parts, wish: Wish, cut: Outcome, time: int) -> travel.ForkTask:
+def _copy(ground: Ground, wish: Wish, cut: Outcome, time: int) -> travel.ForkTask:
     return travel.ForkTask(
         tenant=wish.parent.tenant,
         id=wish.new_id,
@@ -116,7 +152,7 @@ def _copy(parts: Parts, wish: Wish, cut: Outcome, time: int) -> travel.ForkTask:
         cut=cut.n,
         seq=cut.event_seq,
         time=time,
-        owner=parts.owner,
+        owner=ground.owner,
     )
 
 
@@ -127,14 +163,14 @@ def _told(wish: Wish, cut: int, seq: int, now: int) -> Op:
     return engine_event(child, f"forked/{child.id}", EventKind.TASK_FORKED, fact, now)
 
 
-async def _made(parts: Parts, wish: Wish, ops: tuple[Op, ...]) -> TaskRow | None:
-    made = cast("travel.TaskForked", (await parts.writer.commit(*ops))[0])
-    return await parts.reader.task(wish.parent.tenant, wish.new_id) if made.created else None
+async def _made(ground: Ground, wish: Wish, ops: tuple[Op, ...]) -> TaskRow | None:
+    made = cast("travel.TaskForked", (await ground.writer.commit(*ops))[0])
+    return await ground.reader.task(wish.parent.tenant, wish.new_id) if made.created else None
 
 
-async def _before_the_beginning(parts: Parts, parent: TaskRow) -> int:
+async def _before_the_beginning(ground: Ground, parent: TaskRow) -> int:
     """Return the seq of the last event that is there before the workflow's first one: that the task was submitted."""
-    events = await parts.reader.events(parent.tenant, parent.id, 0, _PAGE)
+    events = await ground.reader.events(parent.tenant, parent.id, 0, _PAGE)
     seq = 0
     for event in events:
         if _of_the_run(event):

@@ -1,5 +1,6 @@
 """A person's edit of what a step answered: shown with what it refers to, changed in one place, taken back."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -8,15 +9,20 @@ from multiagent.core.errors import InvalidInput
 from multiagent.core.travel import Edit
 from multiagent.engines.actions import RunStep
 from multiagent.engines.attempt import LARGE
-from multiagent.engines.base import Resolver
-from multiagent.engines.embedded.records import Parts
+from multiagent.engines.base import Resolver, Step
 from multiagent.engines.kernel import Value, encode
 from multiagent.engines.pointer import replaced
+from multiagent.storage.objects.base import Objects
 from multiagent.storage.sql.ops import StoredResult
 
 
 async def edited(
-    parts: Parts, tenant: str, step: RunStep | None, found: Value, edit: Edit
+    objects: Objects,
+    steps: Mapping[str, Step[Any, Any]],
+    tenant: str,
+    step: RunStep | None,
+    found: Value,
+    edit: Edit,
 ) -> tuple[bytes, StoredResult]:
     """Return the result of a cut's own step with the edit in it, and the row that keeps it.
 
@@ -30,9 +36,9 @@ async def edited(
         )
     if not isinstance(found, bytes):
         raise InvalidInput(f"step {step.key} failed, so it has no result to edit; fork before it, or edit another step")
-    code = parts.steps.get(step.definition.name)
+    code = steps.get(step.definition.name)
     stored = await _changed(tenant, step, found, edit, None if code is None else code.resolver)
-    ref = await parts.objects.put(tenant, stored) if len(stored) > LARGE else ""
+    ref = await objects.put(tenant, stored) if len(stored) > LARGE else ""
     return stored, StoredResult(step.key, step.input_hash, b"" if ref else stored, ref)
 
 

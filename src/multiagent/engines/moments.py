@@ -5,10 +5,9 @@ from typing import Any
 from multiagent.core.outcome import Outcome
 from multiagent.core.travel import Moment, Point
 from multiagent.engines.base import Workflow
-from multiagent.engines.embedded.records import Parts
-from multiagent.engines.embedded.recovery import replay_to
-from multiagent.engines.past import check_kept
+from multiagent.engines.past import check_kept, replay_to
 from multiagent.engines.travel import capture, cut_at, ended_step, fed, step_of
+from multiagent.storage.objects.base import Objects
 from multiagent.storage.sql.base import Reader, TaskRow
 
 
@@ -21,13 +20,12 @@ async def find_cut(reader: Reader, row: TaskRow, journal: tuple[Outcome, ...], a
     return cut_at(row.id, at, journal, row.last_seq, ended)
 
 
-async def moment(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any], at: Point) -> Moment:
+async def moment(reader: Reader, objects: Objects, row: TaskRow, workflow: Workflow[Any, Any], at: Point) -> Moment:
     """Return what stood in a run at a point: its outcomes up to there, fed to a kernel that does nothing."""
     check_kept(row)
-    reader = parts.reader
     journal = await reader.journal(row.tenant, row.id)
     cut = await find_cut(reader, row, journal, at)
-    again, results = await replay_to(reader, parts.objects, row, workflow, journal[:cut])
+    again, results = await replay_to(reader, objects, row, workflow, journal[:cut])
     state = capture(again.kernel)
     again.kernel.drop()
     last = journal[cut - 1] if cut else None

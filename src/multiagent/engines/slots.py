@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 from multiagent.core.errors import PlatformError
 from multiagent.core.events import EventKind
@@ -15,6 +15,7 @@ from multiagent.engines.attempt import (
     GRACE_SECONDS,
     POISONED_FROM,
     Ended,
+    Tools,
     Work,
     perform,
     poisoned,
@@ -23,14 +24,28 @@ from multiagent.engines.attempt import (
 )
 from multiagent.engines.base import Step
 from multiagent.engines.deaths import deaths_of
-from multiagent.engines.embedded.records import Parts
 from multiagent.engines.kernel import encode
 from multiagent.engines.turns import Turns
+from multiagent.storage.sql.base import Reader
 from multiagent.storage.sql.ops import StepStarted
 
 _CANCELLED: Final = Failure("CANCELLED", "the step was cancelled by its workflow")
 _FROM_WITHIN: Final = Failure("INTERNAL", "the step's code ended as cancelled, but nobody had cancelled it")
 _log = logging.getLogger("multiagent.engine")
+
+
+class Workshop(Tools, Protocol):
+    """Where steps are done: a process's tools, what it reads, and the steps it has code for."""
+
+    @property
+    def reader(self) -> Reader:
+        """Where facts are read."""
+        ...
+
+    @property
+    def steps(self) -> Mapping[str, Step[Any, Any]]:
+        """Steps by name."""
+        ...
 
 
 class Slot:
@@ -41,7 +56,7 @@ class Slot:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: Workshop,
         turns: Turns,
         step_id: str,
         work: Work,
