@@ -158,6 +158,10 @@ class NoSandbox:
         """Raise EngineUnavailable."""
         raise EngineUnavailable("this process runs no programs; the agent service does")
 
+    def workers(self) -> Mapping[str, int]:
+        """Return that there are none."""
+        return {}
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -6,12 +6,13 @@ breaker → vendor → settle (with completion and bill in one commit); at last 
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
 
+from multiagent.core.breaker import State
 from multiagent.core.budget import Limit
 from multiagent.core.clock import Clock
 from multiagent.core.decision import Decide, ModelAsk
@@ -123,6 +124,11 @@ class ModelGate:
             )
         )[0]
         return lost if isinstance(lost, int) else 0
+
+    def breakers(self) -> Mapping[str, State]:
+        """Return the state of each endpoint's breaker now."""
+        now = self._clock.monotonic()
+        return {one.model.endpoint.id: one.breaker.state(now) for one in self._endpoints.all()}
 
     async def close(self) -> None:
         """End the waiting and see every received answer settled, every other reservation closed."""

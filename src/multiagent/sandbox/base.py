@@ -4,6 +4,7 @@ A program that fails (its own exception) is a result; a program that hits a limi
 ``SandboxError`` branch, one class a limit. All metrics are taken by the host; the guest is not asked.
 """
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -100,6 +101,10 @@ class Sandbox(Protocol):
         (retryable), SandboxUnbuilt, one class of SandboxError for each limit, SandboxProtocol for a forged
         envelope, SandboxCrashed if the worker died.
         """
+        ...
+
+    def workers(self) -> Mapping[str, int]:
+        """Return how many workers are ``busy`` and ``idle`` now, and how many runs are ``waiting`` for one."""
         ...
 
     async def __aenter__(self) -> Self:

@@ -39,6 +39,11 @@ class Pool:
         """The workers that wait for a program."""
         return tuple(self._idle)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a worker."""
+        return len(self._waiting)
+
     async def lease(self, timeout_s: float) -> Worker:
         """Return a warm worker for this caller alone; give it back with ``release``.
 

@@ -7,7 +7,7 @@ import posixpath
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -76,6 +76,13 @@ class PooledSandbox:
             sweep(Path(tempfile.gettempdir()), time.time())
             self._pool = Pool(artifact, size=self._size, spare=self._spare, max_waiting=self._max_waiting)
         return self._pool
+
+    def workers(self) -> Mapping[str, int]:
+        """See ``Sandbox.workers``."""
+        pool = self._pool
+        if pool is None:
+            return {"busy": 0, "idle": 0, "waiting": 0}
+        return {"busy": len(pool.leased), "idle": len(pool.idle), "waiting": pool.waiting}
 
     def warm(self) -> None:
         """Begin to start a worker, so that the first program finds it ready; raises SandboxUnbuilt."""
