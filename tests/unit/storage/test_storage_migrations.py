@@ -11,14 +11,15 @@ from multiagent.storage.factory import DATABASE, open_storage
 from multiagent.storage.sql import migrate
 from multiagent.storage.sql.sqlite import connect, schema
 from multiagent.storage.sql.tables import METADATA
+from multiagent.storage.sql.version import VERSION
 from multiagent.testing.clock import ManualClock
 from multiagent.testing.ids import CountedIds
 from multiagent.testing.suites.sql import TENANT, appends, creates
 
 NAMED = {
     "task_executions", "agent_executions", "commands", "results", "journal", "messages", "blobs", "events",
-    "event_payloads", "log", "budget_scopes", "reservations", "reservation_scopes", "completions", "usage", "intents",
-    "approvals", "users", "tenants", "sessions",
+    "event_payloads", "log", "log_pending", "budget_scopes", "waiters", "reservations", "reservation_scopes",
+    "completions", "usage", "intents", "approvals", "users", "tenants", "sessions",
 }  # fmt: skip
 SEED = {
     "users": "id external_id email tenant_id metadata created_at updated_at",
@@ -32,8 +33,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{revision}"
+down_revision = "{before}"
 
 
 def upgrade() -> None:
@@ -65,8 +66,8 @@ async def test_migrations_from_nothing_make_what_the_script_makes(tmp_path: Path
     assert shape(tmp_path / "migrated.db") == shape(tmp_path / DATABASE)
     for name in ("migrated.db", DATABASE):
         connection = sqlite3.connect(tmp_path / name)
-        assert connection.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(f"{schema.VERSION:04d}",)]
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(f"{VERSION:04d}",)]
         connection.close()
 
 
@@ -93,14 +94,14 @@ async def test_an_older_database_is_brought_up_to_date_with_its_rows(
     folder = newer(tmp_path, "")
     async with open_storage(tmp_path, clock=ManualClock(), ids=CountedIds()) as storage:
         await storage.writer.commit(creates(), appends("w/1"))
-    monkeypatch.setattr(connect, "VERSION", 2)
+    monkeypatch.setattr(connect, "VERSION", VERSION + 1)
     monkeypatch.setattr(migrate.upgrade, "__kwdefaults__", {"folder": folder})
     for _ in range(2):
         async with open_storage(tmp_path, clock=ManualClock(), ids=CountedIds(start=9)) as storage:
             assert len(await storage.reader.events(TENANT, "t1")) == 1
             assert (await storage.writer.commit(creates("t2", key="k")))[0] is not None
     connection = sqlite3.connect(tmp_path / DATABASE)
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION + 1,)
     assert "mood" in [row[1] for row in connection.execute("PRAGMA table_info(sessions)")]
     connection.close()
 
@@ -114,7 +115,7 @@ async def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
         migrate.upgrade(tmp_path / DATABASE, folder=folder)
     assert shape(tmp_path / DATABASE) == before
     connection = sqlite3.connect(tmp_path / DATABASE)
-    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
     connection.close()
 
 
@@ -122,9 +123,10 @@ def newer(tmp_path: Path, more: str) -> Path:
     """Return a folder with today's migrations and one more."""
     folder = tmp_path / "migrations"
     folder.mkdir()
-    for file in migrate.MIGRATIONS.glob("m*.py"):
+    for file in migrate.MIGRATIONS.glob("m*.*"):
         (folder / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
-    (folder / "m0002_mood.py").write_text(NEXT.replace("{more}", more), encoding="utf-8")
+    text = NEXT.replace("{more}", more).replace("{before}", f"{VERSION:04d}")
+    (folder / "m9999_mood.py").write_text(text.replace("{revision}", f"{VERSION + 1:04d}"), encoding="utf-8")
     return folder
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from multiagent.storage.factory import DATABASE
 from multiagent.storage.sql.ops import LoseOpen
-from multiagent.storage.sql.rows import Value
+from multiagent.storage.sql.rows import Row, Value
 from multiagent.storage.sql.sqlite import approvals, budgets, calls, reader, scribe, steps, tasks
 from multiagent.storage.sql.sqlite.connect import open_writable
-from multiagent.storage.sql.sqlite.reader import Row, SqliteReader
+from multiagent.storage.sql.sqlite.reader import SqliteReader
 from multiagent.storage.sql.sqlite.writer import SqliteWriter
 from multiagent.testing.ids import CountedIds
 from multiagent.testing.suites.sql import TENANT, creates

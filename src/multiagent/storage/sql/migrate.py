@@ -1,5 +1,6 @@
-"""Bringing an older database up to date with Alembic. Loaded only when that is needed."""
+"""Bringing a database up to date with Alembic, whichever it is. Loaded only when that is needed."""
 
+import re
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
+
+_LOCK: Final = 0x4D554C54
+"""The advisory lock that one process at a time migrates a PostgreSQL database under ("MULT")."""
+
+_STATEMENT: Final = re.compile(r".*?\$\$.*?\$\$;\n", re.DOTALL)
 
 
 def upgrade(path: Path, *, folder: Path = MIGRATIONS) -> None:
@@ -32,6 +38,25 @@ def upgrade(path: Path, *, folder: Path = MIGRATIONS) -> None:
         engine.dispose()
 
 
+async def upgrade_postgres(url: str, *, folder: Path = MIGRATIONS) -> None:
+    """Run the migrations in ``folder`` that the PostgreSQL database has not seen, all in one transaction.
+
+    Several processes may do this at once: one does it, the others find it done. Raises what asyncpg raises.
+    """
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(sa.make_url(url).set(drivername="postgresql+asyncpg"), poolclass=sa.NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            await connection.run_sync(run, folder)
+    except sa.exc.DBAPIError as error:
+        cause = error.orig.__cause__ if error.orig is not None else None
+        raise cause or error from error
+    finally:
+        await engine.dispose()
+
+
 def run(connection: sa.Connection, folder: Path = MIGRATIONS) -> int:
     """Run the outstanding migrations on an open connection of any dialect; return the number of the last there is."""
     config = Config()
@@ -48,3 +73,8 @@ def run(connection: sa.Connection, folder: Path = MIGRATIONS) -> int:
             revision.module.upgrade()
         context.stamp(script, revision.revision)
     return int(script.get_heads()[0])
+
+
+def statements(script: Path) -> list[str]:
+    """Return the statements of a script of PostgreSQL functions, each of which ends with ``$$;`` and a line's end."""
+    return _STATEMENT.findall(script.read_text(encoding="utf-8"))

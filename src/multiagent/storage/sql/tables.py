@@ -60,6 +60,8 @@ SESSIONS = _table(
     _int("token_budget", 10000), _int("tokens_used"), _int("created_at"), _int("expires_at", None),
     _index("sessions_user", "tenant_id", "user_id", "id"),
 )  # fmt: skip
+# ``last_seq`` is how far the log has a task's events on SQLite, where events are counted, and the number of its newest
+# event on PostgreSQL, where the row is what several processes number events under.
 TASK_EXECUTIONS = _table(
     "task_executions", _key("id"), _text("workflow"), _text("workflow_id"), _text("user_id"), _text("session_id"),
     _text("query"), _text("mode"), _text("status"), _blob("input"), _blob("principal"), _blob("result"), _blob("error"),
@@ -104,6 +106,8 @@ EVENTS = _table(
 # Keyed by the event's key, so that this one index both finds a payload and keeps keys unique: one page less to write
 # an event. Forgetting a payload clears salt and payload, never the row.
 EVENT_PAYLOADS = _table("event_payloads", _key("task", "key"), _int("seq"), _blob("salt"), _blob("payload"))
+# Events without a place in the log yet, on PostgreSQL; SQLite's writer knows them.
+LOG_PENDING = _table("log_pending", (_text("task", key=True), _int("seq", key=True)))
 LOG = _table("log", (_int("position", key=True),), _text("task"), _int("seq"))
 BUDGET_SCOPES = _table(
     "budget_scopes", (*_key("kind", "id", "window"), _int("window_start", key=True)), _int("limit_tokens", None),
@@ -121,6 +125,11 @@ RESERVATIONS = _table(
 RESERVATION_SCOPES = _table(
     "reservation_scopes", (*_key("reservation", "kind", "id", "window"), _int("window_start", key=True))
 )
+# The line of those who wait for room in a scope, across processes, on PostgreSQL.
+WAITERS = _table(
+    "waiters", _key("scope", "ticket"), _int("passed"), _int("expires"),
+    _index("waiters_ticket", "tenant_id", "ticket"),
+)  # fmt: skip
 COMPLETIONS = _table("completions", _key("key"), _text("request_hash"), _blob("answer"), _int("time"))
 USAGE = _table(
     "usage", _key("task", "id"), _text("step"), _text("agent"), _text("endpoint"), _text("vendor"),

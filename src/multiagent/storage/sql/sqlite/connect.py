@@ -6,7 +6,8 @@ from typing import Final, Literal
 
 from multiagent.core.errors import StorageCorrupt, StorageError, StorageNewer, StorageUnavailable
 from multiagent.storage.sql.sqlite.faults import storage_error, told
-from multiagent.storage.sql.sqlite.schema import SCRIPT, VERSION
+from multiagent.storage.sql.sqlite.schema import SCRIPT
+from multiagent.storage.sql.version import VERSION
 
 Synchronous = Literal["FULL", "NORMAL"]
 
@@ -78,12 +79,12 @@ def _settle_in(connection: sqlite3.Connection, path: Path, synchronous: Synchron
     connection.execute("PRAGMA temp_store = MEMORY")
     if version == 0:
         _create(connection, path)
+    elif _number(connection, "PRAGMA application_id") != APPLICATION:
+        raise _foreign(path)
     elif version < VERSION:
         from multiagent.storage.sql.migrate import upgrade
 
         upgrade(path)
-    elif _number(connection, "PRAGMA application_id") != APPLICATION:
-        raise _foreign(path)
 
 
 def _create(connection: sqlite3.Connection, path: Path) -> None:

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-VERSION: Final = 1
-"""``PRAGMA user_version`` of a database that this program writes; one higher with each migration."""
+from multiagent.storage.sql.version import VERSION
 
 SCRIPT: Final = Path(__file__).with_name("schema.sql")
 

@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0001');
+INSERT INTO alembic_version (version_num) VALUES ('0003');
 CREATE TABLE agent_executions (
 	tenant_id TEXT NOT NULL,
 	task_execution_id TEXT NOT NULL,
@@ -162,6 +162,14 @@ CREATE TABLE log (
 	task TEXT DEFAULT '' NOT NULL,
 	seq BIGINT DEFAULT 0 NOT NULL,
 	PRIMARY KEY (tenant_id, position)
+)
+ WITHOUT ROWID;
+CREATE TABLE log_pending (
+	tenant_id TEXT NOT NULL,
+	task TEXT NOT NULL,
+	seq BIGINT NOT NULL,
+	v BIGINT DEFAULT 1 NOT NULL,
+	PRIMARY KEY (tenant_id, task, seq)
 )
  WITHOUT ROWID;
 CREATE TABLE messages (
@@ -333,3 +341,14 @@ CREATE TABLE users (
 )
  WITHOUT ROWID;
 CREATE UNIQUE INDEX users_external ON users (tenant_id, external_id) WHERE external_id <> '';
+CREATE TABLE waiters (
+	tenant_id TEXT NOT NULL,
+	scope TEXT NOT NULL,
+	ticket TEXT NOT NULL,
+	v BIGINT DEFAULT 1 NOT NULL,
+	passed BIGINT DEFAULT 0 NOT NULL,
+	expires BIGINT DEFAULT 0 NOT NULL,
+	PRIMARY KEY (tenant_id, scope, ticket)
+)
+ WITHOUT ROWID;
+CREATE INDEX waiters_ticket ON waiters (tenant_id, ticket);
