@@ -21,6 +21,8 @@ FLUSH: Final = "__flush"
 """The activity that stores facts which no step carries (queue ``orchestrator``): ``FlushCall``, answers nothing."""
 FINISH: Final = "__finish"
 """The activity that ends a run (queue ``orchestrator``): ``FinishCall``, answers nothing."""
+GIVE_UP: Final = "__give_up"
+"""The activity that ends a step whose worker did not (queue ``orchestrator``): ``GiveUpCall``, answers as the step."""
 RECALL: Final = "__recall"
 """The activity that brings a run's past from storage (queue ``orchestrator``): ``RecallCall``, answers ``Past``."""
 
@@ -43,6 +45,7 @@ class Begin(msgspec.Struct, frozen=True):
 
     ``rows`` is how many journal rows it has as its past (a fork, a run gone on with, a continued one): it recalls them
     from storage first. ``sent`` are signals to be fed after them, sent to an earlier run and not in its journal.
+    Once its history has ``most_events`` events it goes on in a new one; 0: when the server suggests it.
     """
 
     tenant: str
@@ -54,6 +57,7 @@ class Begin(msgspec.Struct, frozen=True):
     forked_from: str = ""
     rows: int = 0
     sent: tuple[Sent, ...] = ()
+    most_events: int = 0
 
 
 class Told(msgspec.Struct, frozen=True, tag="told"):
@@ -97,6 +101,17 @@ class StepCall(msgspec.Struct, frozen=True):
     riders: Riders = Riders()
 
 
+class GiveUpCall(msgspec.Struct, frozen=True):
+    """See ``GIVE_UP``: what the result of a step of that ``name`` is where none is stored."""
+
+    tenant: str
+    task: str
+    key: str
+    name: str
+    input_hash: str
+    failure: Failure
+
+
 class FlushCall(msgspec.Struct, frozen=True):
     """See ``FLUSH``."""
 
@@ -106,17 +121,14 @@ class FlushCall(msgspec.Struct, frozen=True):
 
 
 class FinishCall(msgspec.Struct, frozen=True):
-    """See ``FINISH``. The last rider is the ``end`` row; ``bill`` is the workflow's own, where it made one; ``said``:
-    the workflow has emitted its last event itself.
+    """See ``FINISH``. The last rider is the ``end`` row, which says how the run ended; ``bill`` is the workflow's own,
+    where it made one; ``said``: the workflow has emitted its last event itself.
     """
 
     tenant: str
     task: str
     created: int
     riders: Riders
-    status: TaskStatus
-    value: bytes = b""
-    failure: Failure | None = None
     bill: Bill | None = None
     said: bool = False
 

@@ -1,0 +1,60 @@
+"""The workers of one process: one a service it does, each polling that service's task queue."""
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+
+from multiagent.core.step import Queue
+from multiagent.engines.temporal.activities import Activities
+from multiagent.engines.temporal.options import TemporalOptions
+from multiagent.engines.temporal.pump import Pump
+from multiagent.engines.temporal.run import ORCHESTRATOR
+
+STICKY: Final = timedelta(seconds=1)
+"""How long a workflow task waits for the worker that has its run in memory."""
+THROTTLE: Final = timedelta(seconds=0.5)
+MOST_STEPS: Final = 200
+"""Steps at once in one process, a service."""
+MOST_TASKS: Final = 100
+"""Workflow tasks at once in one process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much one process takes on: runs kept in memory, and steps at once a service."""
+
+    cached: int = 1000
+    steps: int = MOST_STEPS
+
+
+def make_worker(
+    client: Client,
+    options: TemporalOptions,
+    service: Queue,
+    activities: Activities,
+    *,
+    runner: WorkflowRunner | None = None,
+    size: Size = Size(),
+) -> Worker:
+    """Return the worker of a service. The orchestrator's runs the workflows and what the engine stores for them."""
+    leads = service == ORCHESTRATOR
+    own: list[Callable[..., object]] = []
+    if leads:
+        own = [activities.flush, activities.finish, activities.give_up, activities.recall]
+    return Worker(
+        client,
+        task_queue=options.queue(service),
+        workflows=[Pump] if leads else [],
+        activities=[activities.step, *own],
+        workflow_runner=runner or UnsandboxedWorkflowRunner(),
+        max_cached_workflows=size.cached if leads else 0,
+        max_concurrent_workflow_tasks=MOST_TASKS if leads and size.cached else None,
+        max_concurrent_activities=size.steps,
+        sticky_queue_schedule_to_start_timeout=STICKY,
+        max_heartbeat_throttle_interval=THROTTLE,
+        default_heartbeat_throttle_interval=THROTTLE,
+    )
