@@ -1,0 +1,124 @@
+"""Connections to PostgreSQL: bounded, each wait for one with a deadline, dropped where they are broken."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import asyncpg
+
+from multiagent.core.errors import ConfigInvalid, StorageUnavailable
+from multiagent.storage.sql.postgres.faults import RAISED, lost, storage_error
+from multiagent.storage.sql.postgres.scribe import Connection
+
+ACQUIRE_S: Final = 10.0
+"""How long to wait for a connection while all are busy."""
+
+CONNECT_S: Final = 5.0
+"""How long one attempt to connect may take."""
+
+REACH_S: Final = 2.0
+"""How long to try again while PostgreSQL refuses, as it does while it starts."""
+
+COMMAND_S: Final = 30.0
+"""How long a statement may take, seen from here; the server ends it a little earlier."""
+
+_BACKOFF_S: Final = 0.05
+_SETTINGS: Final = {
+    "application_name": "multiagent",
+    "statement_timeout": "25s",
+    "lock_timeout": "15s",
+    "idle_in_transaction_session_timeout": "60s",
+    "jit": "off",
+}
+
+
+class Pool:
+    """At most ``size`` connections to one database, opened as they are needed; of the idle the warmest is taken.
+
+    Bound to the event loop that it was made on.
+    """
+
+    def __init__(self, url: str, size: int, *, acquire_s: float = ACQUIRE_S) -> None:
+        self._url = url
+        self._size = size
+        self._acquire_s = acquire_s
+        self._slots = asyncio.Semaphore(size)
+        self._idle: list[Connection] = []
+        self._refused: tuple[float, Exception] | None = None
+        self._closed = False
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection. Raises StorageUnavailable (none free in time, PostgreSQL away), StorageError (refused for
+        good); what the block raises goes through, and leaves no connection behind that is within a transaction.
+        """
+        await self._slot()
+        try:
+            connection = self._warm() or await self._connect()
+            try:
+                yield connection
+            finally:
+                if self._closed or connection.is_closed() or connection.is_in_transaction():
+                    connection.terminate()
+                else:
+                    self._idle.append(connection)
+        finally:
+            self._slots.release()
+
+    async def close(self) -> None:
+        """Close all; those that are lent are closed when they come back."""
+        self._closed = True
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            try:
+                await connection.close(timeout=CONNECT_S)
+            except RAISED:
+                connection.terminate()
+
+    async def _slot(self) -> None:
+        try:
+            async with asyncio.timeout(self._acquire_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise StorageUnavailable(
+                f"pool exhausted: all {self._size} connections to PostgreSQL were busy for {self._acquire_s:g} s; try "
+                "again, or set storage.connections higher"
+            ) from None
+
+    def _warm(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return None
+
+    async def _connect(self) -> Connection:
+        """Connect, again and again for a while; where that failed for another just now, once."""
+        now = asyncio.get_running_loop().time
+        patience = now() + REACH_S
+        if self._refused is not None and now() < self._refused[0]:
+            raise storage_error(self._refused[1]) from self._refused[1]
+        pause = _BACKOFF_S
+        while True:
+            try:
+                connection = await connect(self._url)
+            except RAISED as error:
+                if not lost(error) or now() + pause > patience:
+                    self._refused = (now() + REACH_S / 4, error)
+                    raise storage_error(error) from error
+                await asyncio.sleep(pause)
+                pause *= 2
+            else:
+                self._refused = None
+                return connection
+
+
+async def connect(url: str) -> Connection:
+    """Open one connection. Raises what the driver raises, ConfigInvalid where the address is none."""
+    try:
+        return await asyncpg.connect(url, timeout=CONNECT_S, command_timeout=COMMAND_S, server_settings=_SETTINGS)
+    except (asyncpg.ClientConfigurationError, ValueError) as error:
+        raise ConfigInvalid(
+            f"storage.url cannot be used ({error}); it is like postgresql://user:password@host:5432/database"
+        ) from error
