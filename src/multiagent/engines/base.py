@@ -233,6 +233,20 @@ class RunResult(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class Pending(msgspec.Struct, frozen=True):
+    """A step that a server waits for: whether somebody does it now, or since when it waits (ms UTC) for one of the
+    ``workers`` that poll its queue; 0 of them: nobody will, until one is started.
+    """
+
+    key: str
+    step: str
+    queue: str
+    running: bool
+    since: int
+    attempt: int
+    workers: int
+
+
 class Engine(Protocol):
     """A durable engine. Task ids are unique over tenants."""
 
@@ -297,6 +311,29 @@ class Engine(Protocol):
 
     async def replay(self, tenant: str, task: str) -> RunResult:
         """Feed the recorded outcomes to today's code, with no side effect; NonDeterminism where it drifts."""
+        ...
+
+
+class ServedEngine(Engine, Protocol):
+    """An engine whose runs live on a server, and whose steps are done by workers, here or elsewhere."""
+
+    async def pending(self, tenant: str, task: str) -> tuple[Pending, ...]:
+        """Return the steps that the server waits for, in the order asked; nothing for a finished task.
+
+        NotFound for an unknown task, EngineUnavailable where the server is away.
+        """
+        ...
+
+
+class Workers(Protocol):
+    """What does the steps of some services in this process, and runs workflows where it is the orchestrator."""
+
+    def ready(self) -> bool:
+        """Whether they have reached the server and poll it."""
+        ...
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing new, and wait so long, at the most, for the steps that run to end and be recorded."""
         ...
 
 

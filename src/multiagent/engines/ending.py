@@ -7,7 +7,7 @@ import msgspec
 
 from multiagent.core.errors import NonDeterminism
 from multiagent.core.events import EventDraft, EventKind
-from multiagent.core.facts import TaskEnded, TaskPaused, TaskQuarantined, TaskResumed
+from multiagent.core.facts import TaskEnded, TaskPaused, TaskQuarantined, TaskReleased, TaskResumed
 from multiagent.core.outcome import Failure, failure
 from multiagent.core.task import TaskStatus
 from multiagent.core.usage import Bill
@@ -15,6 +15,7 @@ from multiagent.engines.actions import Complete, Fail
 from multiagent.engines.kernel import PAUSE, RESUME, Kernel, encode
 from multiagent.storage.sql.base import TaskRow
 from multiagent.storage.sql.ops import AppendEvent, Op, UpdateTask
+from multiagent.storage.sql.travel import ReleaseTask
 
 
 class Closed(msgspec.Struct, frozen=True):
@@ -110,6 +111,16 @@ def quarantine_ops(row: TaskRow, drift: NonDeterminism, now: int) -> list[Op]:
     return [
         UpdateTask(tenant=row.tenant, id=row.id, time=now, status="quarantined", error=failure(drift)),
         engine_event(row, f"quarantined/{row.updated}", EventKind.TASK_QUARANTINED, fact, now),
+    ]
+
+
+def released_ops(row: TaskRow, rows: int, now: int, *, paused: bool) -> list[Op]:
+    """Return the operations that let a quarantined task go on after so many rows."""
+    fact = TaskReleased(rows)
+    return [
+        ReleaseTask(tenant=row.tenant, id=row.id, time=now),
+        UpdateTask(tenant=row.tenant, id=row.id, time=now, status="paused" if paused else "running", waits_for=""),
+        engine_event(row, f"released/{row.updated}", EventKind.TASK_RELEASED, fact, now),
     ]
 
 

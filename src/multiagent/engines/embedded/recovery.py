@@ -1,22 +1,22 @@
 """Runs made ready to go on: new ones begun, stored ones replayed up to their journal's last row."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from multiagent.core.errors import InvalidInput
 from multiagent.core.events import EventKind
-from multiagent.core.facts import TaskRecovered, TaskReleased
+from multiagent.core.facts import TaskRecovered
 from multiagent.core.task import TaskStatus
 from multiagent.engines.base import Workflow
 from multiagent.engines.context import begin
 from multiagent.engines.embedded.records import Parts
-from multiagent.engines.ending import engine_event
+from multiagent.engines.ending import engine_event, released_ops
 from multiagent.engines.opened import Opened
 from multiagent.engines.past import replayed, signature
 from multiagent.storage.sql.base import TaskRow
 from multiagent.storage.sql.ops import Op, UpdateTask
-from multiagent.storage.sql.travel import ReleaseTask
 
 
 def fresh(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any]) -> Opened:
@@ -37,17 +37,8 @@ async def resumed(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any], *, r
     journal = await parts.reader.journal(row.tenant, row.id)
     again = await replayed(parts.reader, parts.objects, row, workflow, journal)
     now = parts.clock.now()
-    status: TaskStatus = "paused" if again.kernel.paused else "running"
-    if released:
-        told = engine_event(row, f"released/{row.updated}", EventKind.TASK_RELEASED, TaskReleased(len(journal)), now)
-    else:
-        told = engine_event(row, f"recovered/{parts.owner}", EventKind.TASK_RECOVERED, TaskRecovered(len(journal)), now)
-    ops: tuple[Op, ...] = (
-        UpdateTask(tenant=row.tenant, id=row.id, time=now, status=status, waits_for=""),
-        told,
-    )
-    if released:
-        ops = (ReleaseTask(tenant=row.tenant, id=row.id, time=now), *ops)
+    paused, rows = again.kernel.paused, len(journal)
+    ops = released_ops if released else partial(_recovered_ops, parts.owner)
     return Opened(
         row,
         again.kernel,
@@ -57,5 +48,13 @@ async def resumed(parts: Parts, row: TaskRow, workflow: Workflow[Any, Any], *, r
         outcomes=journal[-1].n if journal else 0,
         time=journal[-1].time if journal else row.began,
         signals=tuple(one.key for one in journal if one.kind == "signal"),
-        ops=ops,
+        ops=tuple(ops(row, rows, now, paused=paused)),
     )
+
+
+def _recovered_ops(owner: str, row: TaskRow, rows: int, now: int, *, paused: bool) -> list[Op]:
+    status: TaskStatus = "paused" if paused else "running"
+    return [
+        UpdateTask(tenant=row.tenant, id=row.id, time=now, status=status, waits_for=""),
+        engine_event(row, f"recovered/{owner}", EventKind.TASK_RECOVERED, TaskRecovered(rows), now),
+    ]

@@ -52,7 +52,8 @@ class Link:
 
     def __init__(self, options: TemporalOptions, objects: Objects) -> None:
         self.options = options
-        self.converter = converter_with(SealingCodec(options.key, options.old_keys, objects))
+        self.codec = SealingCodec(options.key, options.old_keys, objects)
+        self.converter = converter_with(self.codec)
         self._client: Client | None = None
 
     async def call(self, what: str, do: Callable[[Client], Awaitable[T]]) -> T:
