@@ -9,7 +9,7 @@ allow if {
 	input.user.authenticated == true
 	input.user.role in {"user", "admin"}
 	not agent_as_admin
-	"network" in input.user.permissions
+	networked
 	input.egress.port == 443
 	input.egress.host != ""
 	not leak
@@ -19,6 +19,8 @@ agent_as_admin if {
 	input.user.role == "admin"
 	input.user.agent != ""
 }
+
+networked if "network" in input.user.permissions
 
 # Untrusted content, private data and a way out never meet.
 leak if {
@@ -32,7 +34,7 @@ reasons contains "guests may not open connections" if input.user.role == "guest"
 
 reasons contains "an agent never acts as an administrator" if agent_as_admin
 
-reasons contains "opening connections needs the permission network" if not "network" in input.user.permissions
+reasons contains "opening connections needs the permission network" if not networked
 
 reasons contains "only port 443 is open" if not input.egress.port == 443
 

@@ -60,11 +60,13 @@ allow if admin
 allow if {
 	member
 	input.tool.group == "code"
-	"code_execution" in input.user.permissions
+	coder
 	input.code.language in languages
 	is_array(input.code.flags)
 	count(flagged) == 0
 }
+
+coder if "code_execution" in input.user.permissions
 
 flagged contains flag if {
 	some flag in input.code.flags
@@ -91,7 +93,7 @@ reasons contains "an agent never acts as an administrator" if agent_as_admin
 
 reasons contains "running code needs the permission code_execution" if {
 	input.tool.group == "code"
-	not "code_execution" in input.user.permissions
+	not coder
 }
 
 reasons contains sprintf("code in %s may not be run", [input.code.language]) if {

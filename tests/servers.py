@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from multiagent.policy.factory import default_bundle
+from multiagent.testing.servers import opa
 from multiagent.testing.servers.postgres import PostgresServer, binaries
 from multiagent.testing.servers.temporal import TemporalServer, program
 
@@ -37,5 +39,15 @@ def temporal_server() -> Iterator[TemporalServer]:
     if program() is None:
         absent("no temporal here: run `make servers`, which needs Go, or put the Temporal CLI on PATH")
     server = TemporalServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def opa_server() -> Iterator[opa.OpaProcess]:
+    """An OPA for the whole test process, with the bundle as shipped; a test that stops it starts one of its own."""
+    if opa.program() is None:
+        absent("no opa here: run `make servers`, which needs Go, or put one on PATH")
+    server = opa.OpaProcess(str(default_bundle()))
     yield server
     server.close()

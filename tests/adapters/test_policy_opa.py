@@ -1,7 +1,5 @@
 """The default bundle on OPA itself: the same tests pass there, and the same questions get the same answers."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,18 +9,18 @@ import pytest
 from multiagent.policy.answers import read_decision
 from multiagent.policy.factory import default_bundle, open_policy
 from multiagent.policy.facts import ENTRIES, document
+from multiagent.testing.servers.opa import program
 from multiagent.testing.suites.policy import SEED
+from tests.servers import absent
 
-FETCHED = Path(__file__).parents[2] / ".cache" / "servers" / "bin"
-OPA = shutil.which("opa") or shutil.which("opa", path=str(FETCHED))
+OPA = program()
 
 
 @pytest.fixture(autouse=True)
 def _server() -> None:
     """OPA itself: missing, it is a skip at a desk and an error in CI."""
     if OPA is None:
-        stop = pytest.fail if os.environ.get("CI") else pytest.skip
-        stop("no opa here: run `make servers`, which needs Go, or put one on PATH")
+        absent("no opa here: run `make servers`, which needs Go, or put one on PATH")
 
 
 def opa(*arguments: str, given: bytes = b"") -> bytes:

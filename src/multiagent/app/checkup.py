@@ -40,7 +40,7 @@ async def checkup(place: Place, environment: Mapping[str, str]) -> list[Finding]
         await _database(place),
         _owner(place),
         _sandbox(cache),
-        _policy(settings, cache),
+        await _policy(settings, cache),
         *await _extensions(settings),
         *_models(settings, environment),
     ]
@@ -102,15 +102,17 @@ def _sandbox(cache: Path) -> Finding:
     return Finding("sandbox", "note", "not built yet; the first run builds it", "multiagent sandbox build")
 
 
-def _policy(settings: Settings, cache: Path) -> Finding:
-    from multiagent.policy.factory import open_policy
+async def _policy(settings: Settings, cache: Path) -> Finding:
+    from multiagent.app.policy import chosen_policy
 
-    directory = Path(settings.policy_dir) if settings.policy_dir else None
     try:
-        policy = open_policy(directory, verdicts=cache)
+        async with chosen_policy(settings, cache) as policy:
+            where = f" on {settings.policy.url}" if settings.policy.url else ""
+            found = f"bundle {policy.bundle_hash[:12]} ({settings.policy_dir or 'as shipped'}){where}"
     except PlatformError as error:
-        return Finding("policy", "bad", f"{error.code}: {error.message}", "mend the bundle, or unset policy_dir")
-    return Finding("policy", "ok", f"bundle {policy.bundle_hash[:12]} ({settings.policy_dir or 'as shipped'})")
+        fix = "see the message" if settings.policy.url else "mend the bundle, or unset policy_dir"
+        return Finding("policy", "bad", f"{error.code}: {error.message}", fix)
+    return Finding("policy", "ok", found)
 
 
 async def _extensions(settings: Settings) -> list[Finding]:

@@ -17,6 +17,7 @@ from multiagent.agents.steps import Steps
 from multiagent.app.extensions import Extensions, asked_for, capabilities, load_extensions
 from multiagent.app.faults import arm
 from multiagent.app.models import gate_config
+from multiagent.app.policy import chosen_policy
 from multiagent.app.sandbox import limits
 from multiagent.app.snapshot import scope_limits
 from multiagent.app.system import SystemClock, SystemIds
@@ -30,7 +31,6 @@ from multiagent.llm.factory import GateConfig, open_gate
 from multiagent.llm.gate import GateStorage, ModelGate
 from multiagent.orchestrator import steps as task_steps
 from multiagent.policy.base import Policy
-from multiagent.policy.factory import open_policy
 from multiagent.sandbox.base import RunRequest, RunResult, Sandbox
 from multiagent.sandbox.factory import open_sandbox
 from multiagent.storage.factory import Storage
@@ -104,7 +104,7 @@ async def open_room(crew: Crew, storage: Storage, scratch: Path) -> AsyncIterato
     """
     settings = crew.settings
     async with AsyncExitStack() as stack:
-        policy = open_policy(Path(settings.policy_dir) if settings.policy_dir else None, verdicts=crew.cache)
+        policy = await stack.enter_async_context(chosen_policy(settings, crew.cache))
         gate = await stack.enter_async_context(_gate(crew, storage, policy)) if crew.needs_gate else None
         sandbox = await stack.enter_async_context(_sandbox(crew))
         options = ToolOptions(

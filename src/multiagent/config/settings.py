@@ -1,6 +1,7 @@
 """Every setting there is, typed, with its default. ``configs/multiagent.yaml`` shows the same with comments."""
 
 import math
+import re
 from typing import Literal
 
 import msgspec
@@ -117,6 +118,17 @@ class SessionSettings(_Section, frozen=True, kw_only=True):
     max_tokens: int = 2_000
 
 
+class PolicySettings(_Section, frozen=True, kw_only=True):
+    """``url`` names an OPA server (``http://host:port``) that runs the bundle; empty: it is decided in this process.
+
+    ``token`` is the bearer token the server asks for; ``timeout_s`` the seconds one answer may take.
+    """
+
+    url: str = ""
+    token: str = ""
+    timeout_s: float = 2.0
+
+
 class OwnerSettings(_Section, frozen=True, kw_only=True):
     """The background owner (``run --detach``): ends when idle for so many seconds; asked to stop, gives running steps
     so many to end.
@@ -150,6 +162,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     attachments: AttachmentSettings = AttachmentSettings()
     approvals: ApprovalSettings = ApprovalSettings()
     session: SessionSettings = SessionSettings()
+    policy: PolicySettings = PolicySettings()
     owner: OwnerSettings = OwnerSettings()
     offline: OfflineSettings = OfflineSettings()
     models_file: str = ""
@@ -191,6 +204,7 @@ def check(settings: Settings) -> list[str]:
         wrong.append("sandbox.timeout_s must be over 0 and at most 3600, cache.ttl_s over 0")
     if not 0 <= settings.offline.failure_rate <= 1 or not 0 <= settings.offline.latency_s < math.inf:
         wrong.append("offline.failure_rate must be 0–1 and offline.latency_s not negative")
+    wrong.extend(_policy(settings.policy))
     if not 0 <= settings.owner.idle_s < math.inf or not 0 <= settings.owner.drain_s <= 3600:
         wrong.append("owner.idle_s must not be negative, owner.drain_s 0–3600")
     if settings.budget.session_tokens is not None and settings.budget.session_tokens < 1:
@@ -202,4 +216,13 @@ def check(settings: Settings) -> list[str]:
     for amount in amounts:
         if amount:
             usd(amount)
+    return wrong
+
+
+def _policy(policy: PolicySettings) -> list[str]:
+    wrong: list[str] = []
+    if not 0 < policy.timeout_s <= 60:
+        wrong.append(f"policy.timeout_s must be over 0 and at most 60, not {policy.timeout_s}")
+    if policy.url and not re.fullmatch(r"https?://[^/@?#\s]+(/[^?#@\s]*)?", policy.url):
+        wrong.append("policy.url must be like http://127.0.0.1:8181, without user, password or query")
     return wrong

@@ -3,7 +3,19 @@
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from multiagent.core.decision import Ask, Decision
+
+
+class OpaServer(msgspec.Struct, frozen=True):
+    """An OPA server: its address (``http://host:port``; empty: none, decide here), the bearer token it asks for, and
+    the seconds that one of its answers may take.
+    """
+
+    url: str = ""
+    token: str = ""
+    timeout_s: float = 2.0
 
 
 class Policy(Protocol):

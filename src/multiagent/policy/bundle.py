@@ -55,7 +55,7 @@ def read_sources(directory: Path) -> Sources:
 
 
 def bundle_of(sources: Sources) -> Bundle:
-    """Return the bundle of these files (``*_test.rego`` are tests); PolicyBroken names the one that may not be in it."""
+    """Return the bundle of these files (``*_test.rego`` are tests); PolicyBroken names one that may not be in it."""
     modules = [prepare(read_module(name, source)) for name, source in sources]
     return Bundle(
         digest("multiagent.policy.bundle.v1", sources),

@@ -1,10 +1,12 @@
 """Assembly: which adapter decides."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from multiagent.core.errors import PolicyBroken
-from multiagent.policy.base import Policy
+from multiagent.policy.base import OpaServer, Policy
 
 
 def default_bundle() -> Path:
@@ -28,3 +30,18 @@ def open_policy(directory: Path | None = None, *, verdicts: Path | None = None) 
     from multiagent.policy.decide import RegoPolicy
 
     return RegoPolicy(directory or default_bundle(), verdicts)
+
+
+@asynccontextmanager
+async def open_deciding(server: OpaServer, directory: Path | None = None, *, verdicts: Path) -> AsyncIterator[Policy]:
+    """Open the policy that decides: on the OPA server where one is named, else in this process (``open_policy``).
+
+    Raises PolicyBroken where the bundle may not decide, or the server is away or runs another.
+    """
+    if not server.url:
+        yield open_policy(directory, verdicts=verdicts)
+        return
+    from multiagent.policy.remote import open_remote
+
+    async with open_remote(server, directory or default_bundle(), verdicts) as policy:
+        yield policy
