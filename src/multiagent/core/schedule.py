@@ -74,7 +74,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``firing`` are times whose tasks are to be accepted next; ``buffered`` one that waits for the end of what runs;
     ``triggered`` those asked for by hand; ``spans`` those to be run after all, one after another. ``clock`` is the
-    run of the engine that keeps its time; ``error`` why the last run could not be accepted.
+    run of the engine that keeps its time; ``error`` why the last run could not be accepted; ``made_by`` the command
+    that made the schedule.
     """
 
     seen: int = 0
@@ -84,6 +85,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     spans: tuple[Span, ...] = ()
     clock: str = ""
     error: str = ""
+    made_by: str = ""
 
 
 def run_key(schedule: str, planned: int) -> str:
@@ -94,6 +96,12 @@ def run_key(schedule: str, planned: int) -> str:
 def run_prefix(schedule: str) -> str:
     """Return what the idempotency keys of a schedule's runs begin with; they sort by their times."""
     return f"schedule/{schedule}/"
+
+
+def planned_of(key: str) -> int:
+    """Return the time that is in a run's idempotency key."""
+    moment = dt.datetime.fromisoformat(key.rpartition("/")[2])
+    return round(moment.timestamp() * 1000)
 
 
 def iso(time: int) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from multiagent.core.errors import InvalidInput
 from multiagent.core.principal import Principal
-from multiagent.core.schedule import Schedule, iso, overlap, run_key, run_prefix
+from multiagent.core.schedule import Schedule, Span, iso, overlap, planned_of, run_key, run_prefix
 from multiagent.engines.schedules.times import checked, checked_span, is_time, read_cron, times, upcoming, zone
 
 WHO = Principal("local", "user")
@@ -224,19 +224,20 @@ def test_a_schedule_that_cannot_be_run_is_refused(other: "dict[str, int | str]",
 def test_a_backfill_is_of_past_times_and_of_no_more_than_a_thousand() -> None:
     hourly = Schedule("s", "q", WHO, every_s=3_600)
     hour = 3_600_000
-    assert checked_span(hourly, 0, 10 * hour, 10 * hour) == 10
+    assert checked_span(hourly, Span(0, 10 * hour), 10 * hour) == 10
     with pytest.raises(InvalidInput, match="have passed"):
-        checked_span(hourly, 0, 10 * hour, 10 * hour - 1)
+        checked_span(hourly, Span(0, 10 * hour), 10 * hour - 1)
     with pytest.raises(InvalidInput, match="in parts"):
-        checked_span(hourly, 0, 1_001 * hour, 10**12)
+        checked_span(hourly, Span(0, 1_001 * hour), 10**12)
     with pytest.raises(InvalidInput, match="no time"):
-        checked_span(hourly, 1, 2, 10)
+        checked_span(hourly, Span(1, 2), 10)
 
 
 def test_the_keys_of_a_schedules_runs_sort_by_their_times_and_share_no_prefix_with_another() -> None:
     keys = [run_key("s", time) for time in (0, 999, 1_000, 10**12, 2 * 10**12)]
     assert keys == sorted(keys)
     assert all(one.startswith(run_prefix("s")) for one in keys)
+    assert [planned_of(one) for one in keys] == [0, 999, 1_000, 10**12, 2 * 10**12]
     assert not run_key("s-2", 0).startswith(run_prefix("s"))
 
 

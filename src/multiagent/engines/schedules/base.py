@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from multiagent.core.schedule import Schedule, State
+from multiagent.core.schedule import Schedule, Span, State
 from multiagent.core.task import TaskStatus
 
 
@@ -45,7 +45,7 @@ class Schedules(Protocol):
     A run of a schedule is an ordinary task, accepted once, whatever is killed. NotFound for an unknown schedule.
     """
 
-    async def create(self, tenant: str, schedule: Schedule, id: str) -> None:  # noqa: A002 — the command's id
+    async def create(self, tenant: str, schedule: Schedule, id: str) -> None:  # noqa: A002 - its command
         """Keep a schedule. InvalidInput where its name is taken, or it cannot be run."""
         ...
 
@@ -65,8 +65,8 @@ class Schedules(Protocol):
         """Run it now, under its overlap policy, paused or not; ``time`` names the run."""
         ...
 
-    async def backfill(self, tenant: str, schedule: str, after: int, until: int, id: str) -> None:  # noqa: A002
-        """Run the times after ``after`` and up to ``until``, one after another; those that were run are not run again.
+    async def backfill(self, tenant: str, schedule: str, span: Span) -> None:
+        """Run the times of a span after all, one after another; those that were run are not run again.
 
         InvalidInput where there are none, too many, or some that have not come yet.
         """

@@ -1,6 +1,5 @@
 """What a schedule does at a moment: which of its times are run, which wait, when to look again. Pure."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -8,7 +7,7 @@ from typing import Final
 import msgspec
 
 from multiagent.core.schedule import Schedule, Span, State
-from multiagent.engines.schedules.times import times
+from multiagent.engines.schedules.times import times, within
 
 MOST_AT_ONCE: Final = 100
 """The most times that are decided in one go; what is left is decided in the next."""
@@ -47,7 +46,7 @@ def _due(schedule: Schedule, state: State, now: int) -> tuple[list[int], int]:
     if schedule.paused:
         return [], max(state.seen, now)
     after = max(state.seen, now - schedule.catch_up_s * 1000 - 1)
-    due = list(islice(_until(schedule, after, now), MOST_AT_ONCE))
+    due = list(islice(within(schedule, Span(after, now)), MOST_AT_ONCE))
     full = len(due) == MOST_AT_ONCE
     return due, due[-1] if full else max(state.seen, now)
 
@@ -76,7 +75,7 @@ def _backfill(schedule: Schedule, state: State) -> State:
     spans = list(state.spans)
     while spans:
         first = spans.pop(0)
-        time = next(_until(schedule, first.after, first.until), None)
+        time = next(within(schedule, first), None)
         if time is not None:
             left = (Span(time, first.until), *spans)
             return msgspec.structs.replace(state, firing=(time,), spans=left)
@@ -89,10 +88,3 @@ def _wake(schedule: Schedule, state: State, now: int) -> int | None:
         return upcoming
     soon = now + LOOK_MS
     return soon if upcoming is None else min(soon, upcoming)
-
-
-def _until(schedule: Schedule, after: int, until: int) -> Iterator[int]:
-    for time in times(schedule, after):
-        if time > until:
-            return
-        yield time

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from multiagent.core.errors import ConfigInvalid, InvalidInput
-from multiagent.core.schedule import LEAST_CATCH_UP_S, LONGEST_S, MOST_BACKFILL, NAME, Schedule
+from multiagent.core.schedule import LEAST_CATCH_UP_S, LONGEST_S, MOST_BACKFILL, NAME, Schedule, Span
 
 if TYPE_CHECKING:
     from cronsim import CronSim
@@ -129,11 +129,11 @@ def is_time(schedule: Schedule, time: int) -> bool:
     return next(times(schedule, time - 1), None) == time
 
 
-def checked_span(schedule: Schedule, after: int, until: int, now: int) -> int:
+def checked_span(schedule: Schedule, span: Span, now: int) -> int:
     """Return how many times a backfill has; InvalidInput where it has none, too many, or some that are to come."""
-    if until > now:
+    if span.until > now:
         raise InvalidInput("a backfill is of times that have passed; give an earlier --to")
-    found = sum(1 for _ in islice(_within(schedule, after, until), MOST_BACKFILL + 1))
+    found = sum(1 for _ in islice(within(schedule, span), MOST_BACKFILL + 1))
     if not found:
         raise InvalidInput(f"schedule {schedule.id} has no time between these two")
     if found > MOST_BACKFILL:
@@ -141,9 +141,10 @@ def checked_span(schedule: Schedule, after: int, until: int, now: int) -> int:
     return found
 
 
-def _within(schedule: Schedule, after: int, until: int) -> Iterator[int]:
-    for time in times(schedule, after):
-        if time > until:
+def within(schedule: Schedule, span: Span) -> Iterator[int]:
+    """Yield a schedule's times within a span, rising."""
+    for time in times(schedule, span.after):
+        if time > span.until:
             return
         yield time
 

@@ -12,6 +12,7 @@ from multiagent.core.outcome import Failure, Outcome
 from multiagent.core.task import TaskStatus
 from multiagent.core.usage import Bill, Usage
 from multiagent.storage.sql.ops import Op, StoredResult
+from multiagent.storage.sql.schedules import KeyedTask, ScheduleRow
 
 
 class Writer(Protocol):
@@ -249,6 +250,18 @@ class Reader(Protocol):
         """Return events of all tasks in the order they were committed, positions over ``after``.
 
         An event may get its place some time after its commit, never before one that is already there.
+        """
+        ...
+
+    async def schedules(self, tenant: str = "", schedule: str = "") -> tuple[ScheduleRow, ...]:
+        """Return schedules by their ids: of all tenants, of one, or only the one of that name."""
+        ...
+
+    async def keyed_tasks(
+        self, tenant: str, prefix: str, *, under_way: bool = False, limit: int = 100
+    ) -> tuple[KeyedTask, ...]:
+        """Return the tasks whose idempotency keys begin with a prefix, the last key first; ``under_way``: only those
+        that are not at their end.
         """
         ...
 

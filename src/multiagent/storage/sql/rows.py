@@ -12,6 +12,7 @@ from multiagent.core.task import TaskStatus
 from multiagent.core.usage import Usage
 from multiagent.storage.sql.base import AgentRow, ApprovalRow, CommandRow, CommandState, SessionRow, TaskRow
 from multiagent.storage.sql.ops import StoredResult
+from multiagent.storage.sql.schedules import KeyedTask, ScheduleRow
 
 Value = str | int | bytes | None
 Row = Sequence[Value]
@@ -23,6 +24,8 @@ RESULT: Final = "key, input_hash, value, ref, error, inherited"
 COMMAND: Final = "tenant_id, id, task, kind, payload, principal, time"
 JOURNAL: Final = "n, kind, key, time, value, digest, patches, event_seq"
 SESSION: Final = "id, user_id, token_budget, tokens_used, created_at, expires_at"
+SCHEDULE: Final = "tenant_id, id, definition, state, revision, created_at, updated_at"
+KEYED: Final = "idempotency_key, id, status, total_cost_pico, total_tokens"
 SCOPE: Final = "limit_tokens, limit_pico, used_tokens, used_pico, held_tokens, held_pico, closed"
 AGENT: Final = """task_execution_id, agent_id, query, status, result, model_used, provider, usage, cost_pico,
  execution_time_ms, tool_calls_count"""
@@ -108,6 +111,19 @@ def task_row(row: Row) -> TaskRow:
         began=whole(row[15] if row[22] is None else row[22]),
         named=text(row[1] if row[23] is None else row[23]),
     )
+
+
+def schedule_row(row: Row) -> ScheduleRow:
+    """Return a schedule from the columns of ``SCHEDULE``."""
+    return ScheduleRow(
+        text(row[0]), text(row[1]), blob(row[2]), blob(row[3]), whole(row[4]), whole(row[5]), whole(row[6])
+    )
+
+
+def keyed_task(row: Row) -> KeyedTask:
+    """Return a task by its idempotency key, from the columns of ``KEYED``."""
+    status: TaskStatus = text(row[2])  # type: ignore[assignment] # only operations write it
+    return KeyedTask(text(row[0]), text(row[1]), status, whole(row[3]), whole(row[4]))
 
 
 def agent_row(row: Row) -> AgentRow:

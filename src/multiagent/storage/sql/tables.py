@@ -149,3 +149,7 @@ APPROVALS = _table(
     _index("approvals_task", "tenant_id", "task", "args_hash"),
     _index("approvals_pending", "tenant_id", "expires", where="state = 'pending'"),
 )  # fmt: skip
+SCHEDULES = _table(
+    "schedules", _key("id"), _blob("definition"), _blob("state"), _int("revision"), _int("created_at"),
+    _int("updated_at"),
+)  # fmt: skip

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from multiagent.storage.sql import keeping as kept
 from multiagent.storage.sql import ops
-from multiagent.storage.sql.sqlite import approvals, budgets, calls, keeping, steps, tasks
+from multiagent.storage.sql import schedules as planned
+from multiagent.storage.sql.sqlite import approvals, budgets, calls, keeping, schedules, steps, tasks
 from multiagent.storage.sql.sqlite.scribe import Scribe
 from multiagent.storage.sql.sqlite.travel import fork_task, release_task
 from multiagent.storage.sql.travel import ForkTask, ReleaseTask
@@ -45,6 +46,8 @@ _HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], object]]] = {
     kept.ForgetSession: keeping.forget_session,
     kept.PruneTask: keeping.prune_task,
     kept.SweepMessages: keeping.sweep_messages,
+    planned.PutSchedule: schedules.put_schedule,
+    planned.DropSchedule: schedules.drop_schedule,
 }
 
 

@@ -51,7 +51,9 @@ from multiagent.storage.sql.rows import (
     command_row,
     command_state,
     header,
+    keyed_task,
     outcome,
+    schedule_row,
     scope_state,
     session_row,
     stored,
@@ -59,9 +61,11 @@ from multiagent.storage.sql.rows import (
     text,
     whole,
 )
+from multiagent.storage.sql.schedules import KeyedTask, ScheduleRow
 from multiagent.storage.sql.sqlite import keeping
 from multiagent.storage.sql.sqlite.connect import open_readonly
 from multiagent.storage.sql.sqlite.faults import storage_error, told
+from multiagent.storage.sql.sqlite.schedules import keyed_query, schedules_query
 
 T = TypeVar("T")
 
@@ -245,6 +249,17 @@ class SqliteReader:
         sql = "SELECT position, task, seq FROM log WHERE tenant_id = ? AND position > ? ORDER BY position LIMIT ?"
         rows = await self._rows(sql, (tenant, after, limit))
         return tuple(LogRow(whole(row[0]), text(row[1]), whole(row[2])) for row in rows)
+
+    async def schedules(self, tenant: str = "", schedule: str = "") -> tuple[ScheduleRow, ...]:
+        """See ``Reader.schedules``."""
+        return tuple(map(schedule_row, self._few(*schedules_query(tenant, schedule))))
+
+    async def keyed_tasks(
+        self, tenant: str, prefix: str, *, under_way: bool = False, limit: int = 100
+    ) -> tuple[KeyedTask, ...]:
+        """See ``Reader.keyed_tasks``."""
+        sql, values = keyed_query(tenant, prefix, under_way=under_way)
+        return tuple(map(keyed_task, await self._rows(sql, (*values, limit))))
 
     async def command(self, tenant: str, command: str) -> CommandState | None:
         """See ``Reader.command``."""

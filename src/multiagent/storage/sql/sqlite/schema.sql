@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0003');
+INSERT INTO alembic_version (version_num) VALUES ('0004');
 CREATE TABLE agent_executions (
 	tenant_id TEXT NOT NULL,
 	task_execution_id TEXT NOT NULL,
@@ -237,6 +237,18 @@ CREATE TABLE results (
 	started_at BIGINT DEFAULT 0 NOT NULL,
 	finished_at BIGINT,
 	PRIMARY KEY (tenant_id, task, "key")
+)
+ WITHOUT ROWID;
+CREATE TABLE schedules (
+	tenant_id TEXT NOT NULL,
+	id TEXT NOT NULL,
+	v BIGINT DEFAULT 1 NOT NULL,
+	definition BLOB,
+	state BLOB,
+	revision BIGINT DEFAULT 0 NOT NULL,
+	created_at BIGINT DEFAULT 0 NOT NULL,
+	updated_at BIGINT DEFAULT 0 NOT NULL,
+	PRIMARY KEY (tenant_id, id)
 )
  WITHOUT ROWID;
 CREATE TABLE sessions (
