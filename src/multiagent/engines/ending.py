@@ -60,6 +60,13 @@ def closing(ending: Complete | Fail) -> Closed:
     return Closed("cancelled" if ending.failure.code == "CANCELLED" else "failed", failure=ending.failure)
 
 
+def closed_by(status: str, value: bytes) -> Closed:
+    """Return how a run ended, from the last row of its journal."""
+    if status == "completed":
+        return Closed(status, value)
+    return Closed(status, failure=msgspec.json.decode(value, type=Failure))
+
+
 def ending_ops(whose: Whose, closed: Closed, bill: Bill, now: int, *, said: bool) -> Sequence[Op]:
     """Return the operations that end a task; ``said``: its workflow has emitted the last event itself."""
     update = UpdateTask(

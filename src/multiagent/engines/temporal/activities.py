@@ -15,7 +15,7 @@ from multiagent.core.events import EventDraft, EventKind
 from multiagent.core.facts import StepEnded
 from multiagent.core.outcome import Failure, failure
 from multiagent.engines.attempt import stored_value
-from multiagent.engines.ending import Closed, ending_ops
+from multiagent.engines.ending import closed_by, ending_ops
 from multiagent.engines.kernel import encode
 from multiagent.engines.temporal.converter import ENCODING, read
 from multiagent.engines.temporal.faults import Carried, to_temporal
@@ -162,13 +162,6 @@ class _Beat:
     def _beat(self) -> None:
         activity.heartbeat()
         self.start()
-
-
-def closed_by(status: str, value: bytes) -> Closed:
-    """Return how a run ended, from the last row of its journal."""
-    if status == "completed":
-        return Closed(status, value)
-    return Closed(status, failure=msgspec.json.decode(value, type=Failure))
 
 
 def _wanted() -> bool:

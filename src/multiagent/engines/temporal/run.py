@@ -5,27 +5,26 @@ effect before the server has it. So facts leave it in one way, as riders of acti
 """
 
 import asyncio
-from datetime import timedelta
-from typing import Any, Final, Protocol
+from typing import Any
 
 import msgspec
 from temporalio import workflow
-from temporalio.common import RawValue, RetryPolicy
+from temporalio.common import RawValue
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
 from temporalio.exceptions import TimeoutError as TemporalTimeout
 
 from multiagent.core.errors import NonDeterminism
-from multiagent.core.outcome import Failure
 from multiagent.core.usage import Bill
 from multiagent.engines.actions import Complete, Fail, RunStep, StartTimer
 from multiagent.engines.asked import Asked
 from multiagent.engines.context import begin as begin_run
-from multiagent.engines.ending import Closed, closing, held_by
+from multiagent.engines.ending import Closed, closed_by, closing, held_by
 from multiagent.engines.feeding import Feed
 from multiagent.engines.kernel import encode
 from multiagent.engines.replay import replay
+from multiagent.engines.temporal.asking import RECALLING, STORING, Handle, ask_ours, ask_step, broken_by, now_ms
 from multiagent.engines.temporal.converter import read
-from multiagent.engines.temporal.faults import START_TO_CLOSE, from_temporal
+from multiagent.engines.temporal.faults import from_temporal
 from multiagent.engines.temporal.inbox import Arrived, Inbox
 from multiagent.engines.temporal.records import (
     FINISH,
@@ -38,36 +37,9 @@ from multiagent.engines.temporal.records import (
     GiveUpCall,
     Past,
     RecallCall,
-    StepCall,
 )
 from multiagent.engines.temporal.riders import Carriage
 from multiagent.engines.temporal.table import find
-
-GRACE: Final = timedelta(seconds=60)
-"""How long after its deadline a step is given up whose worker is alive and does not end it."""
-HEARTBEAT: Final = timedelta(seconds=5)
-"""A worker that has not been heard of for so long is lost."""
-STORING: Final = timedelta(seconds=15)
-"""How long one attempt to store facts may take; it is tried again for ever."""
-RECALLING: Final = timedelta(seconds=60)
-_STEPS: Final = RetryPolicy(
-    initial_interval=timedelta(seconds=1),
-    maximum_interval=timedelta(seconds=5),
-    maximum_attempts=0,
-    non_retryable_error_types=[START_TO_CLOSE],
-)
-_OURS: Final = RetryPolicy(
-    initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=5), maximum_attempts=0
-)
-ORCHESTRATOR: Final = "orchestrator"
-
-
-class Handle(Protocol):
-    """An activity under way, as far as it matters here."""
-
-    def cancel(self) -> bool:
-        """Ask it to stop."""
-        ...
 
 
 class Run:
@@ -76,8 +48,6 @@ class Run:
     def __init__(self, begin: Begin, inbox: Inbox) -> None:
         self._begin = begin
         self._inbox = inbox
-        self._queues = workflow.info().task_queue.removesuffix(f"-{ORCHESTRATOR}")
-        self._principal = begin.principal, begin.on_behalf_of
         self._feed: Feed | None = None
         self._carriage = Carriage(begin.rows)
         self._signals: set[str] = set()
@@ -132,7 +102,7 @@ class Run:
             self._signals = {row.key for row in past.journal if row.kind == "signal"}
             if again.ended:
                 last = past.journal[-1]
-                return _ended(last.key, last.value)
+                return closed_by(last.key, last.value)
         else:
             kernel = begin_run(definition, begin.start.task, begin.start.data, begin.start.time)
             self._feed = Feed(kernel, kernel.take(), 0, begin.start.time)
@@ -144,11 +114,11 @@ class Run:
 
     async def _recalled(self) -> Past:
         call = RecallCall(self._begin.tenant, self._begin.task, self._begin.rows)
-        answer: RawValue = await self._ours(RECALL, call, RECALL, RECALLING)
+        answer: RawValue = await ask_ours(RECALL, call, RECALL, RECALLING)
         return read(answer, Past)
 
     def _asked(self) -> Asked:
-        return Asked(self._principal, self._carriage.tell)
+        return Asked((self._begin.principal, self._begin.on_behalf_of), self._carriage.tell)
 
     @property
     def _standing(self) -> bool:
@@ -169,7 +139,7 @@ class Run:
 
     def _take(self, arrived: Arrived, asked: Asked) -> None:
         feed = self._fed
-        now = feed.tick(_now())
+        now = feed.tick(now_ms())
         if arrived.kind == "signal":
             self._signals.add(arrived.key)
             held = held_by(feed.kernel, arrived.key, arrived.carried, now)
@@ -223,24 +193,9 @@ class Run:
     # --- steps and timers ---
 
     def _start_step(self, action: RunStep, cause: str) -> None:
-        begin, definition = self._begin, action.definition
-        call = StepCall(
-            begin.tenant, begin.task, action.key, msgspec.Raw(action.payload), action.input_hash, *self._principal,
-            cause, begin.forked_from, self._carriage.load(action.id),
-        )  # fmt: skip
-        handle = workflow.start_activity(
-            definition.name,
-            call,
-            activity_id=action.id,
-            task_queue=f"{self._queues}-{definition.queue}",
-            result_type=RawValue,
-            start_to_close_timeout=timedelta(seconds=definition.policy.deadline) + GRACE,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=_STEPS,
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-        )
+        riders = self._carriage.load(action.id)
         self._actions[action.id] = action
-        self._watch(action.id, handle)
+        self._watch(action.id, ask_step(self._begin, action, cause, riders))
 
     def _watch(self, step_id: str, handle: workflow.ActivityHandle[RawValue]) -> None:
         self._steps[step_id] = handle
@@ -279,7 +234,7 @@ class Run:
         call = GiveUpCall(
             self._begin.tenant, self._begin.task, action.key, action.definition.name, action.input_hash, failed
         )
-        handle = self._ours(GIVE_UP, call, f"{GIVE_UP}/{step_id}", STORING)
+        handle = ask_ours(GIVE_UP, call, f"{GIVE_UP}/{step_id}", STORING)
         self._carriage.load(step_id)
         self._watch(step_id, handle)
 
@@ -292,7 +247,7 @@ class Run:
             self._timers.pop(timer.key, None)
             self._inbox.push(Arrived("timer", timer.key))
 
-        seconds = max(0, timer.due - _now()) / 1000
+        seconds = max(0, timer.due - now_ms()) / 1000
         self._timers[timer.key] = asyncio.get_running_loop().call_later(seconds, fire)
 
     def _forget_timer(self, key: str) -> None:
@@ -310,29 +265,17 @@ class Run:
         self._flushes += 1
         self._flushing = f"{FLUSH}/{self._flushes}"
         call = FlushCall(self._begin.tenant, self._begin.task, self._carriage.load(self._flushing))
-        self._ours(FLUSH, call, self._flushing, STORING).add_done_callback(self._flushed)
+        ask_ours(FLUSH, call, self._flushing, STORING).add_done_callback(self._flushed)
 
     def _flushed(self, done: "asyncio.Task[Any]") -> None:
         carrier, self._flushing = self._flushing, ""
         error = None if done.cancelled() else done.exception()
         if done.cancelled() or error is not None:
             self._carriage.lost(carrier)
-            self._break(_broken_by(error))
+            self._break(broken_by(error))
         else:
             self._carriage.arrived(carrier)
             self._inbox.rouse()
-
-    def _ours(self, name: str, call: msgspec.Struct, activity: str, limit: timedelta) -> workflow.ActivityHandle[Any]:
-        return workflow.start_activity(
-            name,
-            call,
-            activity_id=activity,
-            task_queue=workflow.info().task_queue,
-            result_type=RawValue,
-            start_to_close_timeout=limit,
-            retry_policy=_OURS,
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-        )
 
     # --- the end, and going on in a new history ---
 
@@ -345,7 +288,7 @@ class Run:
         for key in list(self._timers):
             self._forget_timer(key)
         feed, closed = self._fed, closing(ending)
-        feed.tick(_now())
+        feed.tick(now_ms())
         value = closed.value if closed.failure is None else encode(closed.failure)
         self._carriage.feed(feed.end(closed.status, value))
         bill = getattr(feed.kernel.result, "bill", None)
@@ -358,9 +301,9 @@ class Run:
             self._said_the_end,
         )
         try:
-            await self._ours(FINISH, call, FINISH, STORING)
+            await ask_ours(FINISH, call, FINISH, STORING)
         except ActivityError as error:
-            raise _broken_by(error) from error
+            raise broken_by(error) from error
         return closed
 
     def _should_move_on(self) -> bool:
@@ -386,23 +329,3 @@ class Run:
         if self._feed is None:
             raise RuntimeError("the run has not begun")
         return self._feed
-
-
-def _now() -> int:
-    return int(workflow.time() * 1000)
-
-
-def _ended(status: str, value: bytes) -> Closed:
-    if status == "completed":
-        return Closed(status, value)
-    return Closed(status, failure=msgspec.json.decode(value, type=Failure))
-
-
-def _broken_by(error: BaseException | None) -> Exception:
-    """Return what an activity of our own that failed for good makes of its run."""
-    if error is None:
-        return ApplicationError("an activity of the engine was cancelled", type="ENGINE_FAILED", non_retryable=True)
-    failure = from_temporal(error)
-    if failure.code == NonDeterminism.code:
-        return NonDeterminism(failure.message, details=failure.details)
-    return ApplicationError(failure.message, type=failure.code, non_retryable=True)

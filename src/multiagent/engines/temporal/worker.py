@@ -1,6 +1,6 @@
 """The workers of one process: one a service it does, each polling that service's task queue."""
 
-import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -10,9 +10,9 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from multiagent.core.step import Queue
 from multiagent.engines.temporal.activities import Activities
+from multiagent.engines.temporal.asking import ORCHESTRATOR
 from multiagent.engines.temporal.options import TemporalOptions
 from multiagent.engines.temporal.pump import Pump
-from multiagent.engines.temporal.run import ORCHESTRATOR
 
 STICKY: Final = timedelta(seconds=1)
 """How long a workflow task waits for the worker that has its run in memory."""
