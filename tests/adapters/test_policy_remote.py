@@ -98,6 +98,7 @@ def given_by_tests() -> list[Document]:
     return [msgspec.json.decode(program.ask(entry, {})) for entry in entries]
 
 
+@pytest.mark.requirement("S.safety.policy-server")
 async def test_opa_and_the_engine_within_decide_alike_over_the_whole_test_set(policy: Policy, verdicts: Path) -> None:
     within = open_policy(verdicts=verdicts)
     assert policy.bundle_hash == within.bundle_hash

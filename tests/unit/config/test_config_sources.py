@@ -33,6 +33,9 @@ def test_variables_win_over_the_file(tmp_path: Path) -> None:
         ({"MULTIAGENT_TASK__MAX_AGENTS": "0"}, "task.max_agents"),
         ({"MULTIAGENT_TASK__A__B": "0"}, "MULTIAGENT_TASK__A__B"),
         ({"MULTIAGENT_TASK__TIER": "huge"}, "task.tier"),
+        ({"MULTIAGENT_POLICY__TIMEOUT_S": "0"}, "policy.timeout_s"),
+        ({"MULTIAGENT_POLICY__URL": "127.0.0.1:8181"}, "policy.url"),
+        ({"MULTIAGENT_POLICY__URL": "http://ada:secret@opa:8181"}, "policy.url"),
     ],
 )
 def test_a_wrong_variable_is_named(tmp_path: Path, variables: dict[str, str], named: str) -> None:
