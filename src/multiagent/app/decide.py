@@ -3,15 +3,15 @@
 import msgspec
 
 from multiagent.agents.calls import Word
-from multiagent.app.build import TENANT
+from multiagent.app.build import LOCAL_USER, TENANT
 from multiagent.app.leaving import Steered, leave, steered
 from multiagent.app.look import look
 from multiagent.app.place import Place
-from multiagent.app.system import SystemClock
+from multiagent.app.system import SystemClock, SystemIds
 from multiagent.core.errors import InvalidInput, NotFound
 from multiagent.core.pointer import assignment, put
 from multiagent.core.tool import ASK_USER
-from multiagent.orchestrator.approvals import Decision
+from multiagent.orchestrator.approvals import DECISION, Approvals, Decision
 from multiagent.storage.sql.base import ApprovalRow
 
 
@@ -40,8 +40,7 @@ async def decide(place: Place, identity: str, *, approved: bool, reason: str, se
     _check_open(row)
     edited = _edited(row, sets) if sets else ""
     decision = Decision(identity, Word(approved, reason=reason, arguments=edited), row.args_hash)
-    command = await leave(place, "decide", row.task, msgspec.json.encode(decision))
-    return await steered(place, command, row.task)
+    return await steered(place, await _given(place, row.task, decision), row.task)
 
 
 async def answer(place: Place, task: str, text: str, question: str = "") -> Steered:
@@ -56,6 +55,22 @@ async def answer(place: Place, task: str, text: str, question: str = "") -> Stee
         await look(place, task)
         raise InvalidInput(f"no agent of task {task} asks its user anything now")
     return await decide(place, asked[0].id, approved=True, reason="", sets=(f"answer={_json_text(text)}",))
+
+
+async def _given(place: Place, task: str, decision: Decision) -> str:
+    """Leave a decision, or take it where this process may write and nothing of it is to be checked by those who have
+    the tools; return the command's id.
+    """
+    payload = msgspec.json.encode(decision)
+    if not place.shared:
+        return await leave(place, "decide", task, payload)
+    if decision.word.arguments:
+        return await leave(place, DECISION, task, payload)
+    command = SystemIds()()
+    async with place.storage() as storage:
+        approvals = Approvals(storage.writer, storage.reader, SystemClock())
+        await approvals.decide(LOCAL_USER, command, task, decision)
+    return command
 
 
 def _json_text(text: str) -> str:

@@ -1,6 +1,7 @@
 """Leaving commands for whoever works on a place's tasks, from any terminal, and learning what became of them.
 
-A command counts once it is left. The owner of the home takes it within 200 ms; where there is none, the next one does.
+A command counts once it is left: in the inbox of a home that one process owns, or in a database that all write to. The
+owner of the home takes it within 200 ms, and so do services; where there are none, the next ones do.
 """
 
 import asyncio
@@ -14,20 +15,25 @@ from multiagent.app.place import Eye, Place
 from multiagent.app.system import SystemClock, SystemIds
 from multiagent.core.errors import PlatformError, StorageUnavailable
 from multiagent.orchestrator.handover import Handover
+from multiagent.orchestrator.intake import stored
+from multiagent.orchestrator.service import Service
+from multiagent.orchestrator.sessions import Sessions
+from multiagent.orchestrator.uploads import Uploads
 from multiagent.storage.sql.base import CommandRow, CommandState
 
 POLL_S: Final = 0.02
 TAKEN_S: Final = 15.0
 """How long a terminal waits for a living owner to take and deliver its command before it says that it still waits."""
+SERVED_S: Final = 5.0
+"""The same for services, of which a terminal does not know whether they live."""
 
 
 class Steered(msgspec.Struct, frozen=True):
-    """What became of a command: ``delivered``, or it waits for the owner ``owner`` (None: for whoever is next)."""
+    """What became of a command: ``delivered``, or it waits."""
 
     command: str
     task: str
     delivered: bool
-    owner: int | None
 
 
 async def leave(place: Place, kind: str, task: str, payload: bytes) -> str:
@@ -39,32 +45,55 @@ async def leave(place: Place, kind: str, task: str, payload: bytes) -> str:
     row = CommandRow(
         TENANT, identity, task or identity, kind, payload, msgspec.json.encode(LOCAL_USER), SystemClock().now()
     )
-    async with place.inbox() as inbox:
-        await inbox.put(row)
+    if place.shared:
+        async with place.storage() as storage:
+            await storage.writer.commit(stored(row))
+    else:
+        async with place.inbox() as inbox:
+            await inbox.put(row)
     return identity
 
 
 async def hand_in(place: Place, given: Handover) -> str:
-    """Leave a task to be accepted; return its id. Raises StorageError's children."""
-    return await leave(place, "submit", "", msgspec.json.encode(given))
+    """Leave a task to be accepted, or accept it where this process may write; return its id.
+
+    Raises InvalidInput and StorageError's children.
+    """
+    if not place.shared:
+        return await leave(place, "submit", "", msgspec.json.encode(given))
+    clock, ids, settings = SystemClock(), SystemIds(), place.settings
+    async with place.storage() as storage:
+        uploads = Uploads(storage.objects, settings.attachments.max_mib << 20, settings.attachments.max_count)
+        service = Service(storage.writer, uploads, clock, ids)
+        service.recall = Sessions(storage.writer, storage.reader, clock, settings.session.max_tokens).recall
+        return (await service.accept(LOCAL_USER, ids(), given)).id
 
 
-async def taken(place: Place, command: str, seconds: float = TAKEN_S) -> str | None:
+async def waiting(place: Place) -> bool:
+    """Whether any command waits to be taken."""
+    if place.shared:
+        async with place.reader() as reader:
+            return reader is not None and bool(await reader.commands(1))
+    async with place.inbox() as inbox:
+        return bool(await inbox.waiting(1))
+
+
+async def taken(place: Place, command: str, seconds: float | None = None) -> str | None:
     """Wait until a command is delivered; return the task it is about, which under an idempotency key may be an earlier
     one. None: it waits still, as nobody works there or they are busy.
 
     Raises the error that the command was refused with.
     """
-    until = time.monotonic() + seconds
+    until = time.monotonic() + (seconds or (SERVED_S if place.served else TAKEN_S))
     async with Eye(place) as eye:
         while True:
-            owned = place.owner() is not None
+            attended = place.attended()
             state = await state_of(eye, command)
             if state is not None and state.delivered is not None:
                 if state.error:
                     raise refusal(state.error)
                 return state.task
-            if not owned or time.monotonic() > until:
+            if not attended or time.monotonic() > until:
                 return None
             await asyncio.sleep(POLL_S)
 
@@ -72,7 +101,7 @@ async def taken(place: Place, command: str, seconds: float = TAKEN_S) -> str | N
 async def steered(place: Place, command: str, task: str) -> Steered:
     """Wait until a command is delivered, where somebody works on tasks; raises what it was refused with."""
     delivered = await taken(place, command)
-    return Steered(command, task, delivered is not None, place.owner())
+    return Steered(command, task, delivered is not None)
 
 
 async def state_of(eye: Eye, command: str) -> CommandState | None:

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from multiagent.app.leaving import waiting
 from multiagent.app.place import Place
 from multiagent.config.settings import Settings
 from multiagent.config.sources import load, places
@@ -71,9 +72,9 @@ async def _work(platform: "Platform", settings: Settings, stopped: asyncio.Event
 
 async def _anything(place: Place) -> bool:
     """Whether there is, or may soon be, something to do in a home that another process owns."""
-    async with place.inbox() as inbox, place.reader() as reader:
-        if await inbox.waiting(1):
-            return True
+    if await waiting(place):
+        return True
+    async with place.reader() as reader:
         return reader is not None and any(row.status != "paused" for row in await reader.unfinished())
 
 
@@ -104,8 +105,7 @@ async def alone(place: Place, stopped: asyncio.Event) -> None:
 async def _left_over(place: Place) -> bool:
     if place.owner() is not None:
         return await _anything(place)
-    async with place.inbox() as inbox:
-        return bool(await inbox.waiting(1))
+    return await waiting(place)
 
 
 async def _main() -> int:

@@ -6,9 +6,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from multiagent.app.system import SystemClock, SystemIds
 from multiagent.config.settings import Places, Settings
 from multiagent.engines.factory import owner_of
-from multiagent.storage.factory import open_inbox, open_objects, open_reader
+from multiagent.storage.factory import Storage, open_inbox, open_objects, open_reader, open_storage
 from multiagent.storage.objects.base import Objects
 from multiagent.storage.sql.base import Inbox, Reader
 
@@ -30,13 +31,38 @@ class Place:
         """The folder of what can be made again."""
         return Path(self.places.cache)
 
+    @property
+    def shared(self) -> bool:
+        """Whether every process may write: the database is a server's, not a file with one owner."""
+        return bool(self.settings.storage.url)
+
+    @property
+    def served(self) -> bool:
+        """Whether services do its tasks, not a process that owns the home."""
+        return self.settings.engine == "temporal"
+
     def owner(self) -> int | None:
-        """Return the pid of the process that owns the home now (0 where it is not known yet); None where none does."""
-        return owner_of(self.home)
+        """Return the pid of the process that owns the home now (0 where it is not known yet); None where none does,
+        as where services do its tasks.
+        """
+        return None if self.served else owner_of(self.home)
+
+    def attended(self) -> bool:
+        """Whether its tasks may be under way: a process owns the home, or services do them."""
+        return self.served or self.owner() is not None
 
     def reader(self) -> AbstractAsyncContextManager[Reader | None]:
         """Open its database for reading only; None where there is none yet. Raises StorageError's children."""
         return open_reader(self.home)
+
+    def storage(self) -> AbstractAsyncContextManager[Storage]:
+        """Open all of storage, to write: where it is not shared, only who owns the home may.
+
+        Raises StorageError's children.
+        """
+        return open_storage(
+            self.home, clock=SystemClock(), ids=SystemIds(), synchronous=self.settings.storage.synchronous
+        )
 
     def objects(self) -> Objects:
         """Return its objects, to which any process may add."""

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,6 @@ from multiagent.core.messages import Message
 from multiagent.core.outcome import Outcome
 from multiagent.engines.factory import own_home
 from multiagent.orchestrator.keeping import Pruned, Pruning, keep
-from multiagent.storage.factory import open_storage
 from multiagent.storage.sql.base import AgentRow, CommandRow, Reader, TaskRow, TaskWeight
 from multiagent.storage.sql.ops import StoredResult
 
@@ -87,16 +87,15 @@ async def prune(place: Place, older_ms: int | None, keep_bytes: int | None, arch
 
 
 async def keeping(place: Place, kind: str, payload: bytes) -> bool:
-    """Have a ``prune`` or ``forget`` done: by the owner of the home, or here where there is none.
+    """Have a ``prune`` or ``forget`` done: by the owner of the home, or here where there is none or all may write.
 
     Returns False where the owner has not done it yet. Raises what it was refused with.
     """
-    clock = SystemClock()
+    now = SystemClock().now()
+    row = CommandRow(TENANT, SystemIds()(), "", kind, payload, msgspec.json.encode(LOCAL_USER), now)
     try:
-        with own_home(place.home):
-            async with open_storage(place.home, clock=clock, ids=SystemIds()) as storage:
-                now = clock.now()
-                row = CommandRow(TENANT, SystemIds()(), "", kind, payload, msgspec.json.encode(LOCAL_USER), now)
+        with nullcontext() if place.shared else own_home(place.home):
+            async with place.storage() as storage:
                 await keep(storage.writer, row, now)
                 return True
     except EngineOwned:

@@ -111,12 +111,14 @@ async def watch_place(place: Place, task: str, after: int) -> AsyncGenerator[Eve
     """Yield the events of a task that another process works on, until its last, or until nobody works there."""
     async with place.reader() as reader:
         if reader is not None:
-            async for event in watch(reader, TENANT, task, after, lambda: place.owner() is not None):
+            async for event in watch(reader, TENANT, task, after, place.attended):
                 yield event
 
 
 def _vendors(place: Place, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The vendors that this process has keys for."""
+    """The vendors that this process has keys for; services have their own."""
+    if place.served:
+        return ()
     return tuple(sorted(present_vendors(gate_config(place.settings, "terminal"), environment)))
 
 
@@ -133,6 +135,8 @@ async def _check(place: Place, kind: str, task: str) -> None:
 
 async def _submitted(place: Place, reader: Reader | None, task: str) -> bool:
     """Whether a task waits in the inbox to be accepted, or was taken from there a moment ago."""
+    if place.shared:
+        return False
     async with place.inbox() as inbox:
         if any(row.id == task and row.kind == "submit" for row in await inbox.waiting(10_000)):
             return True

@@ -92,7 +92,7 @@ def _decide(identity: str, reason: str, *, approved: bool, sets: tuple[str, ...]
 
     place = here()
     done = asyncio.run(decide(place, identity, approved=approved, reason=reason, sets=sets))
-    tell("approve" if approved else "reject", done, json=json)
+    tell(place, "approve" if approved else "reject", done, json=json)
 
 
 def _fields(row: "ApprovalRow") -> dict[str, object]:

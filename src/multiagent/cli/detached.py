@@ -4,9 +4,11 @@ import os
 
 from multiagent.app.ask import Ask
 from multiagent.app.detach import LOG, accepted, start_owner
+from multiagent.app.leaving import taken
 from multiagent.app.place import Place
 from multiagent.app.steer import hand_over, retry
 from multiagent.cli import exits, output
+from multiagent.cli.attended import unattended
 from multiagent.cli.session import Stay, prepare
 from multiagent.cli.signals import until_stopped
 
@@ -36,7 +38,9 @@ async def try_again(place: Place, task: str, manner: output.Manner, *, alone: bo
 
 
 async def left(place: Place, command: str, manner: output.Manner) -> int:
-    """Leave a task that is handed over to a background owner, started where none lives; print its id."""
+    """Leave a task to services, or to a background owner, started where none lives; print its id."""
+    if place.served:
+        return await _left_to_services(place, command, manner)
     process = start_owner(place, os.environ)
     task = await accepted(place, command, process)
     pid = place.owner()
@@ -48,4 +52,17 @@ async def left(place: Place, command: str, manner: output.Manner) -> int:
         output.say(
             f"process {pid or process.pid} works on it (log: {place.home / LOG}). See: multiagent tasks follow {task}"
         )
+    return exits.OK
+
+
+async def _left_to_services(place: Place, command: str, manner: output.Manner) -> int:
+    task = await taken(place, command)
+    if manner.json:
+        output.as_json({"task": task or command, "owner": None})
+    else:
+        output.answer(task or command)
+    if task is None:
+        output.say(f"task {command} is kept and waits: {unattended(place, command)}")
+    elif not manner.quiet:
+        output.say(f"task {task} is with the services. See: multiagent tasks follow {task}")
     return exits.OK

@@ -66,6 +66,7 @@ async def _print(place: "Place", task: str, after: int, wanted: Filter, *, follo
     from multiagent.app.follow import ENDS
     from multiagent.app.look import task_events
     from multiagent.app.steer import watch_place
+    from multiagent.cli.attended import unattended
 
     ended = False
     for event in await task_events(place, task, 0 if follow else after):
@@ -79,7 +80,7 @@ async def _print(place: "Place", task: str, after: int, wanted: Filter, *, follo
         ended = event.header.kind in ENDS
         show(event, wanted, json=json)
     if not ended:
-        output.say(f"no process works on this home; go on with the task: multiagent tasks follow {task}")
+        output.say(unattended(place, task))
 
 
 def kinds(text: str) -> tuple[EventKind, ...]:

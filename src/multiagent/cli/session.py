@@ -14,7 +14,9 @@ from typing import Final
 from multiagent.app.ask import Ask
 from multiagent.app.build import Platform, open_platform
 from multiagent.app.follow import ENDS, WATCH_S
+from multiagent.app.lacking import lacking
 from multiagent.app.leaving import taken
+from multiagent.app.lifecycle import background
 from multiagent.app.look import look
 from multiagent.app.place import Place
 from multiagent.app.record import Record
@@ -26,6 +28,9 @@ from multiagent.cli.signals import until_stopped
 from multiagent.core.errors import EngineOwned, InvalidInput, PlatformError, SandboxError
 from multiagent.core.task import FINISHED
 
+WONDER_S: Final = 2.0
+"""A task without news for so long, of which services do the work, is asked what it waits for."""
+
 GIVE_UP_S: Final = 2.0
 """How long a build that is given up may take to clear away what it began."""
 
@@ -36,11 +41,15 @@ Shown = Callable[[Record, output.Manner], int]
 
 
 async def ask(place: Place, wanted: Ask, manner: output.Manner, shown: Shown = report.show) -> int:
-    """Submit, or hand over to the process that owns the home; follow and print; return the exit code."""
+    """Submit, or hand over to services or the process that owns the home; follow, print; return the exit code."""
     return await until_stopped(_ask(place, wanted, manner, shown))
 
 
 async def _ask(place: Place, wanted: Ask, manner: output.Manner, shown: Shown) -> int:
+    if place.served:
+        with _told(_UNSURE):
+            task = await hand_over(place, wanted, os.environ)
+        return await Stay(place, task, manner, shown=shown).to_its_end()
     with _told("stopped before a task was accepted"):
         await prepare(place, manner)
     async with AsyncExitStack() as stack:
@@ -70,7 +79,11 @@ async def _take_up(place: Place, task: str, manner: output.Manner) -> int:
 
 
 async def prepare(place: Place, manner: output.Manner) -> None:
-    """Build the sandbox's runtime where it is missing, with its progress shown; when cancelled, give the build up."""
+    """Build the sandbox's runtime where this process may need it and it is missing, with its progress shown; when
+    cancelled, give the build up.
+    """
+    if place.served:
+        return
     given_up = threading.Event()
     with output.Progress("sandbox runtime", first_use=True) as progress:
 
@@ -148,8 +161,12 @@ class Stay:
         self._live = LiveView(task, quiet=manner.quiet)
 
     async def to_its_end(self) -> int:
-        """Watch, and take over as often as nobody owns the home. Of several that try, one wins; the others watch on."""
+        """Watch, and take over as often as nobody owns the home. Of several that try, one wins; the others watch on.
+        Where services do its tasks, watch, and say what is missing.
+        """
         async with AsyncExitStack() as stack:
+            if self._place.served:
+                await stack.enter_async_context(background(self._wonder()))
             with self._live:
                 code = await self._shown(self._anyhow(stack))
             await self._leave()
@@ -176,6 +193,18 @@ class Stay:
         """Let what runs of other tasks end, for a bounded time: a step that is stopped is done, and paid, again."""
         if self._platform is not None and await self._platform.busy():
             await self._platform.drain(self._place.settings.owner.drain_s)
+
+    async def _wonder(self) -> None:
+        """Say what the task waits for that no service does, once each time that it changes."""
+        said, seen = "", -1
+        while True:
+            await asyncio.sleep(WONDER_S)
+            if self._after == seen:
+                lack = await lacking(self._place, self._task)
+                if lack and lack != said:
+                    output.say(f"task {self._task} waits: {lack}")
+                said = lack
+            seen = self._after
 
     async def _own(self, platform: Platform) -> Record:
         self._platform = platform
@@ -209,7 +238,7 @@ class Stay:
         while True:
             if (await look(self._place, self._task)).status in FINISHED:
                 return True
-            if self._place.owner() is None:
+            if not self._place.attended():
                 return False
             await asyncio.sleep(WATCH_S)
 
@@ -217,12 +246,15 @@ class Stay:
         try:
             return self._show(await work, self._manner)
         except asyncio.CancelledError:
-            output.say(f"stopped; task {self._task} is kept. Go on with: multiagent tasks follow {self._task}")
+            kept = "goes on. See it with" if self._place.served else "is kept. Go on with"
+            output.say(f"stopped; task {self._task} {kept}: multiagent tasks follow {self._task}")
             raise
 
 
 async def _entered(stack: AsyncExitStack, place: Place) -> Platform | None:
-    """Return the platform, open until the stack ends; None where another process owns the home."""
+    """Return the platform, open until the stack ends; None where another process owns the home, or services do all."""
+    if place.served:
+        return None
     try:
         return await stack.enter_async_context(open_platform(place.places, place.settings, os.environ))
     except EngineOwned:

@@ -9,6 +9,7 @@ from multiagent.cli.home import here
 
 if TYPE_CHECKING:
     from multiagent.app.leaving import Steered
+    from multiagent.app.place import Place
 
 TASK: TypeAlias = Annotated[str, typer.Argument(help="A task's id.", metavar="TASK")]
 REASON: TypeAlias = Annotated[str, typer.Option("--reason", help="Why; kept with the task.")]
@@ -52,7 +53,7 @@ def unquarantine(task: TASK, json: JSON = False) -> None:
     from multiagent.app.forking import release
 
     place = here()
-    tell("unquarantine", asyncio.run(release(place, task)), json=json)
+    tell(place, "unquarantine", asyncio.run(release(place, task)), json=json)
 
 
 def retry(task: TASK, detach: DETACH = False, json: JSON = False, quiet: QUIET = False) -> int:
@@ -76,11 +77,12 @@ def wait(
     from multiagent.app.look import look
     from multiagent.app.steer import ended
     from multiagent.cli import exits
+    from multiagent.cli.attended import unattended
     from multiagent.cli.report import show
 
     place = here()
-    if place.owner() is None and not asyncio.run(ended(place, task, 0)):
-        output.say(f"no process works on this home; to go on with the task: multiagent tasks follow {task}")
+    if not place.attended() and not asyncio.run(ended(place, task, 0)):
+        output.say(unattended(place, task))
     if not asyncio.run(ended(place, task, timeout)):
         output.say(f"task {task} has not ended within {timeout:g} s; it goes on")
         return exits.WAITING
@@ -99,7 +101,7 @@ def answer(
     from multiagent.app.decide import answer as give
 
     place = here()
-    tell("answer", asyncio.run(give(place, task, text, approval)), json=json)
+    tell(place, "answer", asyncio.run(give(place, task, text, approval)), json=json)
 
 
 def signal(
@@ -118,7 +120,7 @@ def signal(
 
     place = here()
     payload = msgspec.json.encode(checked(name, value))
-    tell("signal", asyncio.run(steer(place, "signal", task, payload)), json=json)
+    tell(place, "signal", asyncio.run(steer(place, "signal", task, payload)), json=json)
 
 
 def query(
@@ -140,18 +142,16 @@ def _steer(kind: str, task: str, reason: str, *, json: bool) -> None:
     from multiagent.app.steer import steer
 
     place = here()
-    tell(kind, asyncio.run(steer(place, kind, task, reason.encode())), json=json)
+    tell(place, kind, asyncio.run(steer(place, kind, task, reason.encode())), json=json)
 
 
-def tell(kind: str, done: "Steered", *, json: bool) -> None:
+def tell(place: "Place", kind: str, done: "Steered", *, json: bool) -> None:
     """Say what became of a command, and how to go on where nobody has taken it yet."""
+    from multiagent.cli.attended import waits
+
     if json:
         output.as_json({"task": done.task, "command": done.command, "kind": kind, "delivered": done.delivered})
     elif done.delivered:
         output.say(f"{kind}: task {done.task} has it")
     if not done.delivered:
-        waits = f"{kind} is kept and waits (command {done.command})"
-        if done.owner is None:
-            output.say(f"{waits}: no process works on this home. Go on with: multiagent tasks follow {done.task}")
-        else:
-            output.say(f"{waits}: process {done.owner} owns this home and is busy")
+        output.say(f"{kind} is kept and waits (command {done.command}): {waits(place, done.task)}")

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from typing import Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
@@ -11,6 +11,9 @@ from multiagent.cli.home import LOAD, here
 from multiagent.core.errors import InvalidInput
 from multiagent.core.money import show_usd
 from multiagent.core.tool import ASK_USER
+
+if TYPE_CHECKING:
+    from multiagent.app.place import Place
 
 app = typer.Typer(help="List, show, steer and take up tasks.", no_args_is_help=True, rich_markup_mode=None)
 steer.register(app)
@@ -95,7 +98,19 @@ def show(task: TASK, json: JSON = False) -> None:
     output.answer("")
     output.answer(report.text(record))
     if record.status in {"queued", "running", "waiting"}:
-        output.say(f"not finished; if no process works on it: multiagent tasks follow {task}")
+        output.say(_unfinished(place, task))
+
+
+def _unfinished(place: "Place", task: str) -> str:
+    """What to say of a task that goes on, or would if somebody worked on it."""
+    import asyncio
+
+    from multiagent.app.lacking import lacking
+
+    if not place.served:
+        return f"not finished; if no process works on it: multiagent tasks follow {task}"
+    lack = asyncio.run(lacking(place, task))
+    return f"not finished; it waits: {lack}" if lack else "not finished; services work on it"
 
 
 @app.command("follow")
