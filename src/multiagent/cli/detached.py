@@ -9,7 +9,7 @@ from multiagent.app.place import Place
 from multiagent.app.steer import hand_over, retry
 from multiagent.cli import exits, output
 from multiagent.cli.attended import unattended
-from multiagent.cli.session import Stay, prepare
+from multiagent.cli.session import Stay, ready
 from multiagent.cli.signals import until_stopped
 
 
@@ -17,7 +17,7 @@ async def detach(place: Place, wanted: Ask, manner: output.Manner) -> int:
     """Hand a task over, to a background owner that is started where none lives; print its id and leave it to that."""
 
     async def handed() -> int:
-        await prepare(place, manner)
+        await ready(place, manner)
         return await left(place, await hand_over(place, wanted, os.environ), manner)
 
     return await until_stopped(handed())
@@ -27,7 +27,7 @@ async def try_again(place: Place, task: str, manner: output.Manner, *, alone: bo
     """Do a task that failed or was cancelled once more, as a new one; ``alone``: in the background."""
 
     async def tried() -> int:
-        await prepare(place, manner)
+        await ready(place, manner)
         again = await retry(place, task, os.environ)
         output.say(f"task {task} is tried again as task {again}")
         if alone:

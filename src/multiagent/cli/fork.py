@@ -56,11 +56,11 @@ async def _forked(place: "Place", wanted: "ForkAsk", manner: output.Manner, *, a
 
     from multiagent.app.forking import ask_fork
     from multiagent.cli.detached import left
-    from multiagent.cli.session import Stay, prepare
+    from multiagent.cli.session import Stay, ready
     from multiagent.cli.signals import until_stopped
 
     async def forked() -> int:
-        await prepare(place, manner)
+        await ready(place, manner)
         task, cut = await ask_fork(place, wanted)
         if not manner.quiet:
             output.say(f"task {task} takes the first {cut} outcomes of task {wanted.parent}")

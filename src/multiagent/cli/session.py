@@ -74,16 +74,18 @@ async def take_up(place: Place, task: str, manner: output.Manner) -> int:
 
 async def _take_up(place: Place, task: str, manner: output.Manner) -> int:
     with _told(f"stopped; task {task} is as it was"):
-        await prepare(place, manner)
+        await ready(place, manner)
     return await Stay(place, task, manner).to_its_end()
 
 
+async def ready(place: Place, manner: output.Manner) -> None:
+    """Make ready what this process needs to do a task itself; nothing where services do it."""
+    if not place.served:
+        await prepare(place, manner)
+
+
 async def prepare(place: Place, manner: output.Manner) -> None:
-    """Build the sandbox's runtime where this process may need it and it is missing, with its progress shown; when
-    cancelled, give the build up.
-    """
-    if place.served:
-        return
+    """Build the sandbox's runtime where it is missing, with its progress shown; when cancelled, give the build up."""
     given_up = threading.Event()
     with output.Progress("sandbox runtime", first_use=True) as progress:
 
