@@ -15,6 +15,7 @@ from multiagent.app.offers import Offers
 from multiagent.app.record import Record, record
 from multiagent.app.roles import Crew, crew, open_room
 from multiagent.app.snapshot import task_settings
+from multiagent.app.vitals import Vitals
 from multiagent.config.settings import Places, Settings
 from multiagent.core.events import Event
 from multiagent.core.principal import Principal
@@ -111,8 +112,11 @@ class Platform:
 
 
 @asynccontextmanager
-async def open_platform(places: Places, settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Platform]:
-    """Open everything, take up what was left unfinished, close it at the end of the block.
+async def open_platform(
+    places: Places, settings: Settings, environment: Mapping[str, str], vitals: Vitals | None = None
+) -> AsyncIterator[Platform]:
+    """Open everything, take up what was left unfinished, close it at the end of the block; what is opened is shown to
+    the ``vitals`` of a process that serves.
 
     Raises EngineOwned where another process owns the home, StorageError's children, PolicyBroken, ConfigInvalid.
     """
@@ -122,17 +126,21 @@ async def open_platform(places: Places, settings: Settings, environment: Mapping
         storage = await stack.enter_async_context(
             open_storage(home, clock=members.clock, ids=members.ids, synchronous=settings.storage.synchronous)
         )
+        if vitals is not None:
+            storage = vitals.storage(storage)
         room = await stack.enter_async_context(open_room(members, storage, home / "scratch"))
         engine = await stack.enter_async_context(
             open_engine(
                 None,
                 EngineParts(storage.writer, storage.reader, storage.objects, members.clock, members.ids),
                 workflows=(TASK,),
-                steps=room.steps,
+                steps=room.steps if vitals is None else vitals.room(room, members.cache),
             )
         )
         host = this_host(members.gate, environment, room.policy.bundle_hash, members.extensions.loads)
         dispatcher = Dispatcher(storage.writer, storage.reader, engine, members.clock, host.lacks)
+        if vitals is not None:
+            vitals.commands(dispatcher.waiting)
         offers = offered(settings, room.runner, members.extensions)
         service = open_service(members, storage, offers, host, dispatcher.wake)
         platform = Platform(settings, storage, engine, service, room.policy.bundle_hash, offers)

@@ -22,6 +22,7 @@ from multiagent.app.sandbox import limits
 from multiagent.app.snapshot import scope_limits
 from multiagent.app.system import SystemClock, SystemIds
 from multiagent.config.settings import Places, Settings
+from multiagent.core.breaker import State
 from multiagent.core.clock import Clock
 from multiagent.core.errors import EngineUnavailable
 from multiagent.core.ids import Ids
@@ -39,6 +40,8 @@ from multiagent.tools.factory import ToolOptions, open_tools
 
 SERVICES: Final[tuple[Queue, ...]] = ("orchestrator", "agent", "llm")
 """Every service there is a step of."""
+
+BREAKER: Final[Mapping[State, float]] = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,14 @@ class Room:
     sandbox: Sandbox
     asker: Asker
     steps: Steps
+
+    def workers(self) -> Mapping[str, float]:
+        """Return how many workers of the sandbox are busy and idle, and how many runs wait."""
+        return self.sandbox.workers()
+
+    def breakers(self) -> Mapping[str, float]:
+        """Return each endpoint's breaker: 0 closed, 0.5 half open, 1 open."""
+        return {} if self.gate is None else {name: BREAKER[one] for name, one in self.gate.breakers().items()}
 
 
 def crew(

@@ -2,7 +2,21 @@
 
 import typer
 
-from multiagent.cli import approvals, diff, doctor, fork, history, keeping, output, plan, replay, run, sandbox, tasks
+from multiagent.cli import (
+    approvals,
+    diff,
+    doctor,
+    fork,
+    history,
+    keeping,
+    output,
+    plan,
+    replay,
+    run,
+    sandbox,
+    serve,
+    tasks,
+)
 
 app = typer.Typer(
     name="multiagent",
@@ -24,6 +38,7 @@ app.command("fork")(fork.fork)
 app.command("diff")(diff.diff)
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(sandbox.app, name="sandbox")
+app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 
 

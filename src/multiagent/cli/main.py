@@ -5,6 +5,8 @@ exit codes and where an unexpected error is caught. What commands need is loaded
 that comes early leaves no traceback.
 """
 
+import contextlib
+import os
 import sys
 
 from multiagent.cli import signals
@@ -13,7 +15,21 @@ from multiagent.cli import signals
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
     signals.catch()
-    sys.exit(outcome(sys.argv[1:]))
+    code = outcome(sys.argv[1:])
+    if "temporalio" in sys.modules:
+        _at_once(code)
+    sys.exit(code)
+
+
+def _at_once(code: int) -> None:
+    """Leave without taking the interpreter apart: threads of Temporal's client may take it down while that goes on."""
+    import logging
+
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 def outcome(arguments: list[str]) -> int:

@@ -5,10 +5,13 @@ Ending at once is safe at any moment: what is committed is kept, all else is tak
 
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import asyncio
 
 NUMBERS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -31,6 +34,30 @@ def _insist() -> None:
 
 def _leave(number: int, _frame: FrameType | None = None) -> None:
     os._exit(128 + number)
+
+
+async def until_drained(work: Callable[["asyncio.Event"], Coroutine[None, None, int]]) -> int:
+    """Do the work and return its exit code; a signal sets the event it is given, a second one ends the process."""
+    import asyncio  # signals must be caught before anything that takes time to load
+
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+
+    def take(number: int) -> None:
+        if stopped.is_set():
+            _leave(number)
+        stopped.set()
+
+    for number in NUMBERS:
+        loop.add_signal_handler(number, take, number)
+    try:
+        return await work(stopped)
+    finally:
+        for number in NUMBERS:
+            loop.remove_signal_handler(number)
+        if stopped.is_set():
+            _insist()
+        else:
+            catch()
 
 
 async def until_stopped(work: Coroutine[None, None, int]) -> int:

@@ -1,8 +1,11 @@
-"""Delivers every command to the engine until it is acknowledged; the engine deduplicates by the command's id."""
+"""Delivers every command to the engine until it is acknowledged; the engine deduplicates by the command's id.
+
+A task's commands go one after the other, as they were given; those of different tasks may go side by side.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -24,6 +27,8 @@ from multiagent.storage.sql.ops import AppendEvent, DeliverCommand, Op, UpdateTa
 
 POLL_S: Final = 1.0
 """How often the store is looked at where nobody woke the dispatcher."""
+MOST: Final = 1000
+"""So many commands are looked at at once: as many may wait for their time without holding up others."""
 
 _log = logging.getLogger("multiagent.dispatcher")
 
@@ -38,8 +43,12 @@ class Dispatcher:
         engine: Engine,
         clock: Clock,
         lacks: Callable[[bytes], str] = lambda _input: "",
+        width: int = 1,
     ) -> None:
+        """``lacks`` says of a task's input what this process lacks for it; ``width`` tasks at once get commands."""
         self._lacks = lacks
+        self._width = width
+        self._seen = 0
         self._writer = writer
         self._reader = reader
         self._engine = engine
@@ -71,19 +80,37 @@ class Dispatcher:
             except TimeoutError:
                 continue
 
+    def waiting(self) -> int:
+        """Return how many commands were undelivered when this process last looked."""
+        return self._seen
+
     async def deliver(self) -> int:
         """Deliver all commands there are; return how many. A retryable error is raised once the others are done."""
         delivered = 0
-        while commands := await self._reader.commands():
-            failed: PlatformError | None = None
+        while commands := await self._reader.commands(MOST):
+            self._seen = len(commands)
+            of_tasks: dict[str, list[CommandRow]] = {}
+            for command in commands:
+                of_tasks.setdefault(command.task, []).append(command)
+            left, failed = iter(of_tasks.values()), list[PlatformError]()
+            rounds = await asyncio.gather(*(self._some(left, failed) for _ in range(self._width)))
+            delivered += sum(rounds)
+            if failed:
+                raise failed[0]
+        self._seen = 0
+        return delivered
+
+    async def _some(self, left: Iterator[list[CommandRow]], failed: list[PlatformError]) -> int:
+        """Deliver the commands of one task after the other; one that has to wait holds up those of its own task."""
+        delivered = 0
+        for commands in left:
             for command in commands:
                 try:
                     await self._one(command)
-                    delivered += 1
                 except PlatformError as error:
-                    failed = failed or error
-            if failed is not None:
-                raise failed
+                    failed.append(error)
+                    break
+                delivered += 1
         return delivered
 
     async def _one(self, command: CommandRow) -> None:

@@ -66,6 +66,7 @@ class Metrics:
             import prometheus_client as client
         except ImportError:
             raise ConfigInvalid('metrics need prometheus-client; install it: pip install "multiagent[serve]"') from None
+        client.disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
         self._client = client
         self._registry = client.CollectorRegistry()
         client.ProcessCollector(registry=self._registry)
