@@ -4,14 +4,21 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from multiagent.core.clock import Clock
 from multiagent.core.errors import ConfigInvalid
 from multiagent.core.ids import Ids
-from multiagent.engines.base import RecoveringEngine, Step, Workflow
+from multiagent.core.step import Queue
+from multiagent.engines.base import RecoveringEngine, ServedEngine, Step, Workers, Workflow
+from multiagent.engines.temporal.options import TemporalOptions
 from multiagent.storage.objects.base import Objects
 from multiagent.storage.sql.base import Reader, Writer
+
+if TYPE_CHECKING:
+    from multiagent.engines.temporal.ground import Ground
+
+INSTALL: Final = 'the engine on Temporal needs optional packages: pip install "multiagent[temporal]"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +63,7 @@ async def open_engine(
     from multiagent.engines.embedded.records import Parts
     from multiagent.engines.timers import TimerQueue
 
-    by_name = {one.name: one for one in workflows}
-    codes = {one.definition.name: one for one in steps}
-    if len(by_name) != len(workflows) or len(codes) != len(steps):
-        raise ConfigInvalid("two workflows or two steps are registered under one name; rename one")
+    by_name, codes = _by_name(workflows, steps)
     with own(home) if home is not None else nullcontext():
         made = Parts(
             parts.writer, parts.reader, parts.objects, parts.clock, parts.ids, TimerQueue(parts.clock), parts.ids(),
@@ -70,3 +74,72 @@ async def open_engine(
             yield engine
         finally:
             await engine.close()
+
+
+@asynccontextmanager
+async def open_temporal(
+    options: TemporalOptions,
+    parts: EngineParts,
+    workflows: Sequence[Workflow[Any, Any]],
+    steps: Sequence[Step[Any, Any]] = (),
+) -> AsyncIterator[ServedEngine]:
+    """Open the engine on Temporal as its callers need it: nothing runs in this process.
+
+    It needs no server to open: calls are EngineUnavailable while there is none. ``steps`` are those whose results this
+    process can show to people, for edits. Raises ConfigInvalid for a wrong key and where the packages are missing.
+    """
+    ground = _ground(options, parts, workflows, steps)
+    from multiagent.engines.temporal.engine import TemporalEngine
+
+    yield TemporalEngine(ground)
+
+
+@asynccontextmanager
+async def open_workers(
+    options: TemporalOptions,
+    parts: EngineParts,
+    workflows: Sequence[Workflow[Any, Any]],
+    steps: Sequence[Step[Any, Any]],
+    services: Sequence[Queue],
+    grace_s: float = 0.0,
+) -> AsyncIterator[Workers]:
+    """Do the steps of some services in this process, on Temporal, for the block; of an orchestrator also the workflows.
+
+    It needs no server to open: the workers are ready once they have found one. ``drain`` gives running steps up to
+    ``grace_s``; those of a block that ends without it are stopped, and run again elsewhere. Raises ConfigInvalid for a
+    wrong key, for two workflows or steps of one name, and where the packages are missing.
+    """
+    own = [step for step in steps if step.definition.queue in services]
+    ground = _ground(options, parts, workflows, own)
+    from multiagent.engines.temporal.table import freeze
+    from multiagent.engines.temporal.workers import working
+
+    with freeze(workflows):
+        async with working(ground, services, grace_s) as workers:
+            yield workers
+
+
+def _ground(
+    options: TemporalOptions,
+    parts: EngineParts,
+    workflows: Sequence[Workflow[Any, Any]],
+    steps: Sequence[Step[Any, Any]],
+) -> "Ground":
+    try:
+        from multiagent.engines.temporal.connect import Link
+        from multiagent.engines.temporal.ground import Ground
+    except ModuleNotFoundError as error:
+        raise ConfigInvalid(f"{INSTALL} ({error.name} is missing)") from None
+    by_name, codes = _by_name(workflows, steps)
+    link = Link(options, parts.objects)
+    return Ground(link, parts.writer, parts.reader, parts.objects, parts.clock, parts.ids(), by_name, codes)
+
+
+def _by_name(
+    workflows: Sequence[Workflow[Any, Any]], steps: Sequence[Step[Any, Any]]
+) -> tuple[dict[str, Workflow[Any, Any]], dict[str, Step[Any, Any]]]:
+    by_name = {one.name: one for one in workflows}
+    codes = {one.definition.name: one for one in steps}
+    if len(by_name) != len(workflows) or len(codes) != len(steps):
+        raise ConfigInvalid("two workflows or two steps are registered under one name; rename one")
+    return by_name, codes

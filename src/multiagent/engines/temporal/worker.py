@@ -25,10 +25,13 @@ MOST_TASKS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much one process takes on: runs kept in memory, and steps at once a service."""
+    """How much one process takes on: runs kept in memory, and steps at once a service. Those that run when a worker is
+    to stop have ``grace_s`` seconds to end.
+    """
 
     cached: int = 1000
     steps: int = MOST_STEPS
+    grace_s: float = 0.0
 
 
 def make_worker(
@@ -54,6 +57,7 @@ def make_worker(
         max_cached_workflows=size.cached if leads else 0,
         max_concurrent_workflow_tasks=MOST_TASKS if leads and size.cached else None,
         max_concurrent_activities=size.steps,
+        graceful_shutdown_timeout=timedelta(seconds=size.grace_s),
         sticky_queue_schedule_to_start_timeout=STICKY,
         max_heartbeat_throttle_interval=THROTTLE,
         default_heartbeat_throttle_interval=THROTTLE,
