@@ -18,12 +18,14 @@ TOP_LOOPS: dict[str, str] = {
     "src/multiagent/engines/fiber.py: discard": "a dropped run has no one to tell",
     "src/multiagent/engines/attempt.py: perform": "whatever a step's code raises is the step's failure",
     "src/multiagent/engines/embedded/run.py: Run._pump": "a run's top: it is put aside, others go on",
-    "src/multiagent/engines/embedded/slots.py: Slot._main": "a step's top: what is not its code's puts the run aside",
+    "src/multiagent/engines/slots.py: Slot._main": "a step's top: what is not its code's puts the run aside",
     "src/multiagent/policy/answers.py: guarded": "a decision's top: whatever fails in it denies",
     "src/multiagent/tools/runner.py: ToolRunner._attempts": "a tool call's top: a tool's defect is its answer",
     "src/multiagent/sandbox/worker.py: main": "the worker's top: its parent gets the reason",
 }
 """`path: function` of each place that may swallow any error, with the reason; each logs what it swallowed."""
+CARRIED: dict[str, str] = {"greenlet": "SQLAlchemy needs it to run migrations over asyncpg"}
+"""What is declared though nothing here imports it, with the reason."""
 OPEN_NAMES: dict[str, tuple[str, ...]] = {}
 """Per configuration file, the keys whose children are names of the user's choosing, not settings."""
 MACHINE = re.compile(
@@ -176,7 +178,8 @@ def machine_names(tree: Tree) -> list[str]:
 def dependencies(tree: Tree) -> list[str]:
     """The product imports all that pyproject.toml declares and nothing else; its test code may use the test tools."""
     project = tomllib.loads((tree.root / "pyproject.toml").read_text(encoding="utf-8"))
-    declared = {_plain(_name(one)) for one in project["project"]["dependencies"]}
+    optional = [one for extra in project["project"]["optional-dependencies"].values() for one in extra]
+    declared = {_plain(_name(one)) for one in (*project["project"]["dependencies"], *optional)} - {_plain(PACKAGE)}
     homes = {module: {_plain(one) for one in names} for module, names in packages_distributions().items()}
     used: set[str] = set()
     found: list[str] = []
@@ -188,7 +191,7 @@ def dependencies(tree: Tree) -> list[str]:
             if not standard and not within(name, "testing") and not homed & declared:
                 found.append(source.at(one.node, f"imports {one.top}, which pyproject.toml does not declare"))
     _, _, spelled = _code_names(tree)
-    unused = declared - used - {_plain(word) for word in spelled}
+    unused = declared - used - set(CARRIED) - {_plain(word) for word in spelled}
     return found + [f"pyproject.toml: nothing imports {name}" for name in sorted(unused)]
 
 
