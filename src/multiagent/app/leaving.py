@@ -6,6 +6,7 @@ owner of the home takes it within 200 ms, and so do services; where there are no
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -19,6 +20,7 @@ from multiagent.orchestrator.intake import stored
 from multiagent.orchestrator.service import Service
 from multiagent.orchestrator.sessions import Sessions
 from multiagent.orchestrator.uploads import Uploads
+from multiagent.policy.factory import bundle_version
 from multiagent.storage.sql.base import CommandRow, CommandState
 
 POLL_S: Final = 0.02
@@ -66,7 +68,10 @@ async def hand_in(place: Place, given: Handover) -> str:
         uploads = Uploads(storage.objects, settings.attachments.max_mib << 20, settings.attachments.max_count)
         service = Service(storage.writer, uploads, clock, ids)
         service.recall = Sessions(storage.writer, storage.reader, clock, settings.session.max_tokens).recall
-        return (await service.accept(LOCAL_USER, ids(), given)).id
+        version = bundle_version(Path(settings.policy_dir) if settings.policy_dir else None)
+        frozen = msgspec.structs.replace(given.settings, policy_version=version)
+        created = await service.accept(LOCAL_USER, ids(), msgspec.structs.replace(given, settings=frozen))
+        return created.id
 
 
 async def waiting(place: Place) -> bool:

@@ -21,6 +21,15 @@ def default_bundle() -> Path:
     raise PolicyBroken("the default policy bundle is missing from this installation; reinstall multiagent")
 
 
+def bundle_version(directory: Path | None = None) -> str:
+    """Return the hash of the bundle in ``directory`` (default: the shipped one) without opening it; PolicyBroken where
+    it cannot be read.
+    """
+    from multiagent.policy.bundle import read_bundle
+
+    return read_bundle(directory or default_bundle()).hash
+
+
 def open_policy(directory: Path | None = None, *, verdicts: Path | None = None) -> Policy:
     """Return a policy that decides by the bundle in ``directory`` (default: the shipped one).
 
