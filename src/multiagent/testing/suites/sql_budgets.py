@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine
+from itertools import permutations
 from typing import ClassVar, TypeVar
 
 import pytest
@@ -235,33 +236,34 @@ class BudgetMachine(RuleBasedStateMachine):
         """Run on the event loop of the storage."""
         raise NotImplementedError
 
-    def _reserve(
-        self, key: str, attempt: int, scopes: tuple[ScopeLimit, ...], need: Amount
-    ) -> tuple[Reserve, Reserved]:
-        """Return an operation and what the model answers to it."""
+    def _wants(self, key: str, attempt: int, scopes: tuple[ScopeLimit, ...], need: Amount) -> Reserve:
+        """Return an operation with an id of its own."""
         self.count += 1
-        operation = Reserve(
+        return Reserve(
             tenant=self.tenant, id=f"r{self.count}", key=key, attempt=attempt, task="t", scopes=scopes, need=need,
             time=NOW, deadline=NOW, owner="o",
         )  # fmt: skip
-        standing = self.keys.get((key, attempt))
+
+    def _reserve(self, operation: Reserve) -> Reserved:
+        """Return what the model answers."""
+        standing = self.keys.get((operation.key, operation.attempt))
         if standing is not None:
             self.seen["again"] += 1
-            return operation, Reserved(Granted(), standing)
-        states = []
-        for one in sorted(scopes, key=lambda one: one.scope):
+            return Reserved(Granted(), standing)
+        states, need = [], operation.need
+        for one in sorted(operation.scopes, key=lambda one: one.scope):
             before = self.scopes.get(one.scope, ScopeState(one.scope, one.limit))
             states.append(ScopeState(one.scope, one.limit, before.used, before.held, before.closed))
         self.scopes.update({state.scope: state for state in states})
         verdict = judge(states, need)
         if not isinstance(verdict, Granted):
-            return operation, Reserved(verdict)
+            return Reserved(verdict)
         self.seen["held"] += 1
-        self.keys[key, attempt] = operation.id
+        self.keys[operation.key, operation.attempt] = operation.id
         self.held[operation.id] = _Held(need, tuple(state.scope for state in states))
         self._book(operation.id, Amount(), need)
         assert isinstance(judge([self.scopes[state.scope] for state in states], Amount()), Granted), "over a limit"
-        return operation, Reserved(verdict, operation.id)
+        return Reserved(verdict, operation.id)
 
     def _book(self, name: str, used: Amount, held: Amount) -> None:
         for scope in self.held[name].scopes:
@@ -271,18 +273,33 @@ class BudgetMachine(RuleBasedStateMachine):
     @rule(key=st.sampled_from("klm"), attempt=st.integers(1, 3), scopes=_SCOPES, need=_AMOUNTS)
     def reserve(self, key: str, attempt: int, scopes: tuple[ScopeLimit, ...], need: Amount) -> None:
         """Reserve once."""
-        operation, expected = self._reserve(key, attempt, scopes, need)
-        assert self.run(self.storage.writer.commit(operation)) == (expected,)
+        operation = self._wants(key, attempt, scopes, need)
+        assert self.run(self.storage.writer.commit(operation)) == (self._reserve(operation),)
 
-    @rule(wanted=st.lists(st.tuples(st.integers(4, 99), _SCOPES, _AMOUNTS), min_size=2, max_size=6))
+    @rule(wanted=st.lists(st.tuples(st.integers(4, 99), _SCOPES, _AMOUNTS), min_size=2, max_size=5))
     def reserve_together(self, wanted: list[tuple[int, tuple[ScopeLimit, ...], Amount]]) -> None:
-        """Reserve several at once."""
-        both = [self._reserve("many", attempt, scopes, need) for attempt, scopes, need in wanted]
+        """Reserve several at once: the answers, and what is booked, are those of some order, one after the other."""
+        operations = [self._wants("many", attempt, scopes, need) for attempt, scopes, need in wanted]
 
-        async def commit() -> list[tuple[object, ...]]:
-            return await asyncio.gather(*(self.storage.writer.commit(operation) for operation, _ in both))
+        async def commit() -> tuple[list[object], list[ScopeState | None]]:
+            answers = await asyncio.gather(*(self.storage.writer.commit(one) for one in operations))
+            touched = sorted({one.scope for operation in operations for one in operation.scopes})
+            return [answer[0] for answer in answers], [await self._stored(scope) for scope in touched]
 
-        assert self.run(commit()) == [(expected,) for _, expected in both]
+        answers, stored = self.run(commit())
+        before = dict(self.scopes), dict(self.held), dict(self.keys), Counter(self.seen)
+        for order in permutations(range(len(operations))):
+            self.scopes, self.held, self.keys = dict(before[0]), dict(before[1]), dict(before[2])
+            expected = {position: self._reserve(operations[position]) for position in order}
+            booked = [self.scopes.get(state.scope) for state in stored if state is not None]
+            if [expected[position] for position in range(len(operations))] == answers and booked == stored:
+                return
+            self.seen.clear()
+            self.seen.update(before[3])
+        raise AssertionError(f"no order gives {answers} and {stored}")
+
+    async def _stored(self, scope: ScopeRef) -> ScopeState | None:
+        return await self.storage.reader.scope(self.tenant, scope)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), billed=_AMOUNTS)
@@ -346,7 +363,7 @@ class BudgetMachine(RuleBasedStateMachine):
         """Every scope's row is the model's, no hold leaks, and nothing is over its limit that was not told so."""
 
         async def read() -> list[ScopeState | None]:
-            return [await self.storage.reader.scope(self.tenant, scope) for scope in self.scopes]
+            return [await self._stored(scope) for scope in self.scopes]
 
         assert self.run(read()) == list(self.scopes.values())
         for scope, state in self.scopes.items():

@@ -20,7 +20,9 @@ FUNCTIONS: Final = (
     "lock_reservation",
     "book_budget",
     "reserve",
+    "tell_released",
     "lock_budgets",
+    "attempt_lock",
 )
 
 

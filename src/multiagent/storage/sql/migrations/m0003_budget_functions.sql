@@ -1,15 +1,25 @@
--- Budgets on PostgreSQL. Everything here takes its locks in one order: rows of budget_scopes by (kind, id, window,
--- window_start), then rows of waiters by (ticket, scope), then rows of reservations by id. Texts are ordered as their
--- code points are (COLLATE "C"), as callers sort them. A transaction that calls several of these calls lock_budgets first.
+-- Budgets on PostgreSQL. Everything here takes its locks in one order: the attempts that are reserved for (an advisory lock
+-- each), rows of budget_scopes by (kind, id, window, window_start), rows of waiters by (ticket, scope), rows of
+-- reservations by id. Texts are ordered as their code points are (COLLATE "C"), as callers sort them. A transaction that
+-- calls several of these calls lock_budgets first.
 
--- Lock the scopes, made where they are missing, those of the reservations, and what is told of who waits for them.
+-- What an attempt is locked by.
+CREATE FUNCTION attempt_lock(a_tenant text, a_key text, a_attempt bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT hashtextextended(a_tenant || '/' || a_attempt || '/' || a_key, 6)
+$$;
+
+-- Lock the attempts, the scopes (made where they are missing), those of the reservations, and who waits for them.
 CREATE FUNCTION lock_budgets(
     a_tenant text, a_kinds text[], a_ids text[], a_windows text[], a_starts bigint[], a_limit_tokens bigint[],
-    a_limit_pico bigint[], a_reservations text[], a_tickets text[]
+    a_limit_pico bigint[], a_keys text[], a_attempts bigint[], a_reservations text[], a_tickets text[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     l_names text[];
 BEGIN
+    PERFORM pg_advisory_xact_lock(n.lock) FROM (
+        SELECT DISTINCT attempt_lock(a_tenant, k.key, k.attempt) AS lock
+        FROM unnest(a_keys, a_attempts) AS k (key, attempt) ORDER BY lock
+    ) AS n;
     WITH asked AS (
         SELECT DISTINCT ON (n.kind, n.id, n."window", n.start) n.*
         FROM (
@@ -31,6 +41,15 @@ BEGIN
     )) ORDER BY w.ticket COLLATE "C", w.scope COLLATE "C" FOR UPDATE;
 END $$;
 
+-- Wake those who wait, in other processes. Who takes a place in a line holds the rows of its scopes, so that a release that
+-- finds nobody waiting has nobody to wake.
+CREATE FUNCTION tell_released(a_tenant text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM waiters w WHERE w.tenant_id = a_tenant) THEN
+        PERFORM pg_notify('multiagent_released', a_tenant);
+    END IF;
+END $$;
+
 -- Hold a need in every scope or in none. The verdict is core.budget.judge's: 'granted' (o_id is the reservation that
 -- stands), 'wait' (o_at: the positions of the scopes, from 1), 'refused' (o_at: the position of the first that refuses).
 -- Where only holds stand in the way, or one who waits longer and was passed a_passes times, a ticket keeps a place in the
@@ -50,6 +69,7 @@ DECLARE
     l_line boolean;
 BEGIN
     o_released := false;
+    PERFORM pg_advisory_xact_lock(attempt_lock(a_tenant, a_key, a_attempt));
     SELECT r.id INTO o_id FROM reservations r
     WHERE r.tenant_id = a_tenant AND r.key = a_key AND r.attempt = a_attempt;
     IF FOUND THEN
@@ -98,48 +118,40 @@ BEGIN
                     AND (a_ticket = '' OR w.ticket COLLATE "C" < a_ticket);
             END IF;
         END IF;
-        IF l_waits IS NULL THEN
-            INSERT INTO reservations (
-                tenant_id, id, key, attempt, task, model, state, need_tokens, need_pico, deadline, owner, "time"
-            ) VALUES (
-                a_tenant, a_id, a_key, a_attempt, a_task, a_model, 'held', a_need_tokens, a_need_pico, a_deadline,
-                a_owner, a_time
-            ) ON CONFLICT (tenant_id, key, attempt) DO NOTHING;
-            IF FOUND THEN
-                o_verdict := 'granted';
-                o_id := a_id;
-                INSERT INTO reservation_scopes (tenant_id, reservation, kind, id, "window", window_start)
-                SELECT a_tenant, a_id, n.kind, n.id, n."window", n.start
-                FROM unnest(a_kinds, a_ids, a_windows, a_starts) AS n (kind, id, "window", start);
-                UPDATE budget_scopes s
-                SET held_tokens = s.held_tokens + a_need_tokens, held_pico = s.held_pico + a_need_pico
-                FROM unnest(a_kinds, a_ids, a_windows, a_starts) AS n (kind, id, "window", start)
-                WHERE s.tenant_id = a_tenant AND s.kind = n.kind AND s.id = n.id AND s."window" = n."window"
-                    AND s.window_start = n.start;
-                IF l_line THEN
-                    UPDATE waiters w SET passed = w.passed + 1
-                    WHERE w.tenant_id = a_tenant AND w.ticket <> a_ticket
-                        AND (a_ticket = '' OR w.ticket COLLATE "C" < a_ticket) AND w.ticket IN (
-                            SELECT o.ticket FROM waiters o WHERE o.tenant_id = a_tenant AND o.scope = ANY (a_names)
-                        );
-                    o_released := EXISTS (
-                        SELECT 1 FROM waiters w
-                        WHERE w.tenant_id = a_tenant AND w.ticket = a_ticket AND w.passed >= a_passes
-                    );
-                    DELETE FROM waiters w WHERE w.tenant_id = a_tenant AND w.ticket = a_ticket;
-                END IF;
-                RETURN;
-            END IF;
-        END IF;
     END IF;
 
-    -- Another process may have made the same attempt while this one waited for its locks.
-    SELECT r.id INTO o_id FROM reservations r
-    WHERE r.tenant_id = a_tenant AND r.key = a_key AND r.attempt = a_attempt;
-    IF FOUND THEN
+    IF l_refused IS NULL AND l_waits IS NULL THEN
         o_verdict := 'granted';
+        o_id := a_id;
+        INSERT INTO reservations (
+            tenant_id, id, key, attempt, task, model, state, need_tokens, need_pico, deadline, owner, "time"
+        ) VALUES (
+            a_tenant, a_id, a_key, a_attempt, a_task, a_model, 'held', a_need_tokens, a_need_pico, a_deadline, a_owner,
+            a_time
+        );
+        INSERT INTO reservation_scopes (tenant_id, reservation, kind, id, "window", window_start)
+        SELECT a_tenant, a_id, n.kind, n.id, n."window", n.start
+        FROM unnest(a_kinds, a_ids, a_windows, a_starts) AS n (kind, id, "window", start);
+        UPDATE budget_scopes s
+        SET held_tokens = s.held_tokens + a_need_tokens, held_pico = s.held_pico + a_need_pico
+        FROM unnest(a_kinds, a_ids, a_windows, a_starts) AS n (kind, id, "window", start)
+        WHERE s.tenant_id = a_tenant AND s.kind = n.kind AND s.id = n.id AND s."window" = n."window"
+            AND s.window_start = n.start;
+        IF l_line THEN
+            UPDATE waiters w SET passed = w.passed + 1
+            WHERE w.tenant_id = a_tenant AND w.ticket <> a_ticket
+                AND (a_ticket = '' OR w.ticket COLLATE "C" < a_ticket) AND w.ticket IN (
+                    SELECT o.ticket FROM waiters o WHERE o.tenant_id = a_tenant AND o.scope = ANY (a_names)
+                );
+            DELETE FROM waiters w WHERE w.tenant_id = a_tenant AND w.ticket = a_ticket;
+            o_released := FOUND;
+            IF o_released THEN
+                PERFORM tell_released(a_tenant);
+            END IF;
+        END IF;
         RETURN;
     END IF;
+
     IF l_refused IS NOT NULL THEN
         o_verdict := 'refused';
         o_at := ARRAY[l_refused];
@@ -163,6 +175,10 @@ BEGIN
         DELETE FROM waiters w
         WHERE w.tenant_id = a_tenant AND w.ticket = a_ticket
             AND w.scope <> ALL (SELECT a_names[n.at] FROM unnest(l_waits) AS n (at));
+        DELETE FROM waiters w USING (
+            SELECT o.scope, o.ticket FROM waiters o WHERE o.tenant_id = a_tenant AND o.expires < a_time - 60000
+            FOR UPDATE SKIP LOCKED
+        ) AS dead WHERE w.tenant_id = a_tenant AND w.scope = dead.scope AND w.ticket = dead.ticket;
     END IF;
 END $$;
 
@@ -187,6 +203,7 @@ BEGIN
     FROM reservation_scopes r
     WHERE r.tenant_id = a_tenant AND r.reservation = a_reservation AND s.tenant_id = a_tenant AND s.kind = r.kind
         AND s.id = r.id AND s."window" = r."window" AND s.window_start = r.window_start;
+    PERFORM tell_released(a_tenant);
     RETURN true;
 END $$;
 
@@ -301,7 +318,7 @@ BEGIN
     o_count := 0;
     o_booked := true;
     IF cardinality(l_open) > 1 THEN
-        PERFORM lock_budgets(a_tenant, '{}', '{}', '{}', '{}', '{}', '{}', l_open, '{}');
+        PERFORM lock_budgets(a_tenant, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', l_open, '{}');
     END IF;
     FOREACH l_one IN ARRAY l_open LOOP
         SELECT t.o_state, t.o_booked INTO l_state, o_booked FROM lose(a_tenant, l_one, a_time) t;
@@ -321,6 +338,9 @@ BEGIN
         DELETE FROM waiters w WHERE w.tenant_id = a_tenant AND w.ticket = a_ticket RETURNING w.passed
     )
     SELECT coalesce(bool_or(g.passed >= a_passes), false) INTO l_barred FROM gone g;
+    IF l_barred THEN
+        PERFORM tell_released(a_tenant);
+    END IF;
     RETURN l_barred;
 END $$;
 
