@@ -1,0 +1,65 @@
+"""Where Temporal is and with which key payloads are sealed, as the settings say."""
+
+import base64
+import binascii
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from multiagent.app.place import Place
+from multiagent.core.errors import ConfigInvalid
+from multiagent.engines.temporal.options import TemporalOptions
+
+KEY_FILE: Final = "temporal.key"
+KEY_BYTES: Final = 32
+
+
+def temporal_options(place: Place) -> TemporalOptions:
+    """Return how to reach Temporal. The home's own key is made where it is missing.
+
+    Raises ConfigInvalid where a key file cannot be read or holds no key.
+    """
+    given = place.settings.temporal
+    current, *old = _keys(Path(given.key_file).expanduser() if given.key_file else own_key_file(place.home))
+    return TemporalOptions(
+        given.address, given.namespace, given.queues, current, tls=given.tls, api_key=given.api_key, old_keys=tuple(old)
+    )
+
+
+def own_key_file(home: Path) -> Path:
+    """Return the home's key file, made with a new key where there is none; processes that come at once make one."""
+    path = home / KEY_FILE
+    if path.exists():
+        return path
+    trial = home / f"{KEY_FILE}.{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
+        with suppress(FileExistsError):
+            os.link(trial, path)
+    except OSError as error:
+        raise ConfigInvalid(f"{path} cannot be made: {error.strerror}; name another in temporal.key_file") from None
+    finally:
+        trial.unlink(missing_ok=True)
+    return path
+
+
+def _keys(path: Path) -> tuple[bytes, ...]:
+    """Return the keys of a file, one a line: the first seals, all open."""
+    try:
+        lines = path.read_text("ascii").split()
+        keys = tuple(base64.b64decode(line, validate=True) for line in lines)
+    except OSError as error:
+        raise ConfigInvalid(f"temporal.key_file {path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, binascii.Error):
+        keys = ()
+    if not keys or any(len(key) != KEY_BYTES for key in keys):
+        raise ConfigInvalid(
+            f"temporal.key_file {path} must hold keys of {KEY_BYTES} bytes in base64, one a line; make one: "
+            f"head -c {KEY_BYTES} /dev/urandom | base64"
+        )
+    return keys
