@@ -281,9 +281,10 @@ class BudgetMachine(RuleBasedStateMachine):
         """Reserve several at once: the answers, and what is booked, are those of some order, one after the other."""
         operations = [self._wants("many", attempt, scopes, need) for attempt, scopes, need in wanted]
 
+        touched = sorted({one.scope for operation in operations for one in operation.scopes})
+
         async def commit() -> tuple[list[object], list[ScopeState | None]]:
             answers = await asyncio.gather(*(self.storage.writer.commit(one) for one in operations))
-            touched = sorted({one.scope for operation in operations for one in operation.scopes})
             return [answer[0] for answer in answers], [await self._stored(scope) for scope in touched]
 
         answers, stored = self.run(commit())
@@ -291,7 +292,7 @@ class BudgetMachine(RuleBasedStateMachine):
         for order in permutations(range(len(operations))):
             self.scopes, self.held, self.keys = dict(before[0]), dict(before[1]), dict(before[2])
             expected = {position: self._reserve(operations[position]) for position in order}
-            booked = [self.scopes.get(state.scope) for state in stored if state is not None]
+            booked = [self.scopes.get(scope) for scope in touched]
             if [expected[position] for position in range(len(operations))] == answers and booked == stored:
                 return
             self.seen.clear()
