@@ -61,12 +61,47 @@ def test_conditions_are_applied_and_told(tmp_path: Path, query: str, facts: list
         ("is the total units more than 50?", "50"),
         ("weighted average of units", "weighted"),
         ("what will units be next month?", "next month"),
+        ("total units of products cancelled", "cancelled"),
+        ("which region refunded the most units?", "refunded"),
+        ("total units for accounts", "accounts"),
+        ("total units for LED", "LED"),
+        ("total units of refunds", "refunds"),
+        ("total units of products never sold in Atlantis", "Atlantis"),
     ],
 )
 def test_a_condition_that_cannot_be_applied_is_told(tmp_path: Path, query: str, word: str) -> None:
     text = answer(tmp_path, SALES, query)
     assert word in text
     assert "Not applied" in text or "未应用" in text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "which region sold the most units?",
+        "which product earned the highest total price?",
+        "what is the total of units sold by region?",
+        "average price per unit sold by region",
+        "mean price of products bought",
+        "which region outperformed the others in units?",
+        "which region leads in units?",
+        "which product brings in the most units?",
+        "which product costs the most by price?",
+        "which sold more units, by region?",
+        "哪个region卖出的units最多？",
+        "各region售出的units合计是多少？",
+    ],
+)
+def test_a_verb_that_any_rows_bear_out_is_no_condition(tmp_path: Path, query: str) -> None:
+    text = answer(tmp_path, SALES, query)
+    assert "Not applied" not in text
+    assert "未应用" not in text
+    assert "Not answered" not in text
+
+
+def test_such_a_verb_is_a_condition_where_cells_say_it(tmp_path: Path) -> None:
+    rows = "item,status,price\na,sold,10\nb,listed,20\nc,sold,30\n"
+    assert "`status` = sold (2 of 3)" in answer(tmp_path, rows, "total price of items sold")
 
 
 @pytest.mark.parametrize(

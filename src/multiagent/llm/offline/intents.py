@@ -203,7 +203,7 @@ def wants(query: str, columns: dict[str, str]) -> list[Want]:
 
 def strangers(clause: str, names: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return a clause's words and numbers that are no columns and ask for nothing, and those that state a condition,
-    being no part of a column's name.
+    being no part of a column's name. A verb that any table's rows bear out (sold, earned, ranks) states none.
     """
     text = words()["count"].sub(" ", re.sub(r"⟦\d+⟧", " ", clause))
     unknown: dict[str, bool] = {}
@@ -216,13 +216,22 @@ def strangers(clause: str, names: str = "") -> tuple[tuple[str, ...], tuple[str,
             and (words()["known"].fullmatch(word) or any(words()[op].match(word) for op in get_args(Op)))
         )
         if not known:
-            unknown[word] = word[0].isdigit() or bool(words()["marker"].search(text[: hit.start()]))
+            unknown[word] = word[0].isdigit() or _states(text[: hit.start()], word)
     unknown |= {hit[0]: True for hit in words()["beyond"].finditer(clause)}
     han = re.sub("|".join(words()[op].pattern for op in get_args(Op)), " ", text, flags=re.IGNORECASE)
     unknown |= dict.fromkeys(re.findall(r"[\u4e00-\u9fff]{2,}", words()["known han"].sub(" ", han)), True)
     return tuple(unknown), tuple(
         one for one, told in unknown.items() if told and one.lower().removesuffix("s") not in names
     )
+
+
+def _states(before: str, word: str) -> bool:
+    """Whether a word behind these words states a condition; a verb that the rows of any table bear out does not."""
+    marker = words()["marker"].search(before)
+    verb = words()["past"].fullmatch(word) or (
+        marker and marker[0].lower().startswith("which") and words()["present"].fullmatch(word)
+    )
+    return bool(marker) and not (verb and word.islower())
 
 
 def where(want: Want, cited: list[list[object]]) -> list[Want]:
