@@ -52,7 +52,12 @@ async def serve(serving: Serving, tell: Callable[[Listening], None]) -> None:
     async with AsyncExitStack() as stack:
         health, metrics = await vitals.listen(stack, settings.serve, serving.offset)
         tell(Listening(serving.services, os.getpid(), settings.engine, health, metrics))
-        await alone(serving, vitals)
+        if settings.engine == "embedded":
+            await alone(serving, vitals)
+        else:
+            from multiagent.app.served import together
+
+            await together(serving, vitals)
 
 
 def check_together(serving: Serving) -> None:

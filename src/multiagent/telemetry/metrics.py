@@ -70,6 +70,8 @@ class Metrics:
         self._client = client
         self._registry = client.CollectorRegistry()
         client.ProcessCollector(registry=self._registry)
+        self._looks: dict[str, Look] = {}
+        self._registry.register(_Looking(self._looks))
         step, model = ("step", "queue"), ("vendor", "model")
         self._steps = self._counter("steps", "Steps that ended here", *step, "status")
         self._running = client.Gauge(
@@ -111,8 +113,8 @@ class Metrics:
         self._saved.labels(*of).inc(line.saved_pico / PICO)
 
     def look(self, look: Look) -> None:
-        """From now on show this gauge, too."""
-        self._registry.register(_Looking(look))
+        """From now on show this gauge, too, in place of an earlier one of its name."""
+        self._looks[look.name] = look
 
     def pages(self) -> Pages:
         """Return the page ``/metrics``."""
@@ -127,15 +129,15 @@ class Metrics:
 
 
 class _Looking:
-    def __init__(self, look: Look) -> None:
-        self._look = look
+    def __init__(self, looks: Mapping[str, Look]) -> None:
+        self._looks = looks
 
     def collect(self) -> "Iterator[GaugeMetricFamily]":
         """See ``prometheus_client.registry.Collector``."""
         from prometheus_client.core import GaugeMetricFamily
 
-        look = self._look
-        family = GaugeMetricFamily(f"multiagent_{look.name}", look.help, labels=(look.label,))
-        for value, number in look.read().items():
-            family.add_metric((value,), number)
-        yield family
+        for look in self._looks.values():
+            family = GaugeMetricFamily(f"multiagent_{look.name}", look.help, labels=(look.label,))
+            for value, number in look.read().items():
+                family.add_metric((value,), number)
+            yield family
