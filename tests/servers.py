@@ -29,8 +29,8 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres(postgres_server: PostgresServer) -> str:
-    """The URL of a new database of the test's own."""
-    return postgres_server.empty_database()
+    """The URL of a new database of the test's own, with all tables in it."""
+    return postgres_server.fresh_database()
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,24 @@
 """Which adapters make up storage: the only place that names them."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from multiagent.core.clock import Clock
+from multiagent.core.errors import ConfigInvalid
 from multiagent.core.ids import Ids
 from multiagent.storage.kv.base import KeyValue
-from multiagent.storage.objects.base import Objects
+from multiagent.storage.objects.base import Bodies, Objects
 from multiagent.storage.sql.base import Inbox, Reader, Writer
 
 DATABASE: Final = "multiagent.db"
 INBOX: Final = "inbox.db"
 OBJECTS: Final = "objects"
+
+CONNECTIONS: Final = 8
+"""The most that one process opens to PostgreSQL, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,44 +33,106 @@ class Storage:
 
 @asynccontextmanager
 async def open_storage(
-    home: Path, *, clock: Clock, ids: Ids, synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    home: Path,
+    *,
+    clock: Clock,
+    ids: Ids,
+    synchronous: Literal["FULL", "NORMAL"] = "FULL",
+    url: str = "",
+    connections: int = CONNECTIONS,
 ) -> AsyncIterator[Storage]:
-    """Open the embedded storage under ``home``, making what is missing; close it at the end of the block.
+    """Open storage, making what is missing; close it at the end of the block.
 
-    Raises StorageCorrupt, StorageNewer, StorageUnavailable (locked), StorageFull, StorageError (no such folder).
+    Rows are in a SQLite file under ``home``, written by this process alone, or with ``url`` in that PostgreSQL
+    database, over at most so many ``connections``; objects are under ``home``. Raises StorageCorrupt, StorageNewer,
+    StorageUnavailable (locked, away), StorageFull, StorageError (no such folder, refused), ConfigInvalid (no driver).
     """
     from multiagent.storage.kv.memory import MemoryKeyValue
     from multiagent.storage.objects.local import LocalObjects
-    from multiagent.storage.sql.sqlite.reader import SqliteReader
-    from multiagent.storage.sql.sqlite.writer import SqliteWriter
 
     async with AsyncExitStack() as stack:
         objects = LocalObjects(home / OBJECTS)
-        writer = await SqliteWriter.open(home / DATABASE, ids, synchronous, bodies=objects)
-        stack.push_async_callback(writer.close)
-        reader = SqliteReader(home / DATABASE, objects)
-        stack.push_async_callback(reader.close)
+        if url:
+            writer, reader = await _open_postgres(stack, url, connections, ids, objects)
+        else:
+            writer, reader = await _open_sqlite(stack, home / DATABASE, synchronous, ids, objects)
         yield Storage(writer, reader, objects, MemoryKeyValue(clock))
 
 
-@asynccontextmanager
-async def open_reader(home: Path) -> AsyncIterator[Reader | None]:
-    """Open the database under ``home`` for reading only, also while another process owns it; None where there is none.
+async def _open_sqlite(
+    stack: AsyncExitStack, path: Path, synchronous: Literal["FULL", "NORMAL"], ids: Ids, bodies: Bodies
+) -> tuple[Writer, Reader]:
+    from multiagent.storage.sql.sqlite.reader import SqliteReader
+    from multiagent.storage.sql.sqlite.writer import SqliteWriter
 
-    Raises StorageCorrupt, StorageNewer, StorageUnavailable.
+    writer = await SqliteWriter.open(path, ids, synchronous, bodies=bodies)
+    stack.push_async_callback(writer.close)
+    reader = SqliteReader(path, bodies)
+    stack.push_async_callback(reader.close)
+    return writer, reader
+
+
+async def _open_postgres(
+    stack: AsyncExitStack, url: str, connections: int, ids: Ids, bodies: Bodies
+) -> tuple[Writer, Reader]:
+    with _driver():
+        from multiagent.storage.sql.postgres.connect import prepare
+        from multiagent.storage.sql.postgres.pool import Pool
+        from multiagent.storage.sql.postgres.reader import PostgresReader
+        from multiagent.storage.sql.postgres.writer import PostgresWriter
+
+    pool = Pool(url, connections)
+    stack.push_async_callback(pool.close)
+    await prepare(pool, url)
+    writer = PostgresWriter(pool, ids, bodies)
+    stack.push_async_callback(writer.close)
+    return writer, PostgresReader(pool, bodies)
+
+
+@contextmanager
+def _driver() -> Iterator[None]:
+    """Say what to install where the driver of PostgreSQL is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise ConfigInvalid('storage.url needs a driver: pip install "multiagent[postgres]"') from error
+
+
+@asynccontextmanager
+async def open_reader(home: Path, *, url: str = "", connections: int = CONNECTIONS) -> AsyncIterator[Reader | None]:
+    """Open the database under ``home``, or at ``url``, for reading only, also while others write; None where there is
+    none.
+
+    Raises StorageCorrupt, StorageNewer, StorageUnavailable, ConfigInvalid (no driver).
     """
     from multiagent.storage.objects.local import LocalObjects
+
+    bodies = LocalObjects(home / OBJECTS)
+    async with AsyncExitStack() as stack:
+        yield await (_read_postgres(stack, url, connections, bodies) if url else _read_sqlite(stack, home, bodies))
+
+
+async def _read_sqlite(stack: AsyncExitStack, home: Path, bodies: Bodies) -> Reader | None:
     from multiagent.storage.sql.sqlite.reader import SqliteReader
 
-    path = home / DATABASE
-    if not path.exists():
-        yield None
-        return
-    reader = SqliteReader(path, LocalObjects(home / OBJECTS))
-    try:
-        yield reader
-    finally:
-        await reader.close()
+    if not (home / DATABASE).exists():
+        return None
+    reader = SqliteReader(home / DATABASE, bodies)
+    stack.push_async_callback(reader.close)
+    return reader
+
+
+async def _read_postgres(stack: AsyncExitStack, url: str, connections: int, bodies: Bodies) -> Reader | None:
+    with _driver():
+        from multiagent.storage.sql.postgres.connect import prepared
+        from multiagent.storage.sql.postgres.pool import Pool
+        from multiagent.storage.sql.postgres.reader import PostgresReader
+
+    pool = Pool(url, connections)
+    stack.push_async_callback(pool.close)
+    return PostgresReader(pool, bodies) if await prepared(pool) else None
 
 
 @asynccontextmanager

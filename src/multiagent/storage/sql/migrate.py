@@ -16,6 +16,23 @@ MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _LOCK: Final = 0x4D554C54
 """The advisory lock that one process at a time migrates a PostgreSQL database under ("MULT")."""
 
+_COLLATE: Final = """DO $$
+DECLARE
+  wanted record;
+BEGIN
+  FOR wanted IN
+    SELECT c.table_name AS name,
+      string_agg(format('ALTER COLUMN %I TYPE text COLLATE "C"', c.column_name), ', ') AS changes
+    FROM information_schema.columns c JOIN information_schema.columns t
+      ON t.table_schema = c.table_schema AND t.table_name = c.table_name AND t.column_name = 'tenant_id'
+    WHERE c.table_schema = current_schema() AND c.data_type = 'text' AND c.collation_name IS NULL
+    GROUP BY c.table_name
+  LOOP
+    EXECUTE format('ALTER TABLE %I %s', wanted.name, wanted.changes);
+  END LOOP;
+END $$"""
+"""Texts are ordered as their code points are, as SQLite orders them, whatever the database's own order is."""
+
 _STATEMENT: Final = re.compile(r".*?\$\$.*?\$\$;\n", re.DOTALL)
 
 
@@ -50,6 +67,7 @@ async def upgrade_postgres(url: str, *, folder: Path = MIGRATIONS) -> None:
         async with engine.begin() as connection:
             await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             await connection.run_sync(run, folder)
+            await connection.exec_driver_sql(_COLLATE)
     except sa.exc.DBAPIError as error:
         cause = error.orig.__cause__ if error.orig is not None else None
         raise cause or error from error

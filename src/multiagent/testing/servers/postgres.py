@@ -4,6 +4,7 @@
 database of a test's own with all tables in it.
 """
 
+import asyncio
 import importlib.util
 import os
 import shutil
@@ -13,9 +14,12 @@ import subprocess
 import tempfile
 import threading
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
+
+from multiagent.storage.sql.migrate import upgrade_postgres
 
 READY_S: Final = 60.0
 """How long a start may take, recovery after a kill included."""
@@ -52,6 +56,7 @@ class PostgresServer:
             shutil.chown(self._folder, self._user)
         self._process: subprocess.Popen[str] | None = None
         self._made = 0
+        self._migrated = ""
         self.port = _free_port()
         self._run(
             "initdb", "--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", "data"
@@ -106,6 +111,14 @@ class PostgresServer:
     def empty_database(self) -> str:
         """Create a database without tables; return its URL."""
         return self._create("template0")
+
+    def fresh_database(self) -> str:
+        """Create a database with all tables; return its URL. From the second on it is a copy, which is quick."""
+        if not self._migrated:
+            with ThreadPoolExecutor(1) as thread:  # the caller may be within an event loop
+                thread.submit(asyncio.run, upgrade_postgres(self._create("template0"))).result(READY_S)
+            self._migrated = f"test_{self._made}"
+        return self._create(self._migrated)
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Run one statement outside any transaction; return what it answers, unaligned."""

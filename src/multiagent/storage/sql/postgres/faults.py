@@ -54,7 +54,7 @@ def storage_error(error: Exception) -> PlatformError:
     """Return the platform's error for one that PostgreSQL, or the driver, raised."""
     if isinstance(error, PlatformError):
         return error
-    if isinstance(error, asyncpg.DataError | ValueError | TypeError | OverflowError | LookupError):
+    if isinstance(error, ValueError | TypeError | OverflowError | LookupError):
         return StorageError(f"a write to PostgreSQL was refused: {type(error).__name__}: {error}")
     if isinstance(error, asyncpg.PostgresError):
         return _answered(error, error.sqlstate or "")
@@ -90,7 +90,7 @@ def lost(error: Exception) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state in {"57P01", "57P02", "57P03"} or state.startswith("08")
-    return isinstance(error, LOST)
+    return isinstance(error, LOST) and not isinstance(error, ValueError | TimeoutError)
 
 
 def _said(error: Exception) -> str:

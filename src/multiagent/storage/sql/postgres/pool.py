@@ -24,6 +24,7 @@ COMMAND_S: Final = 30.0
 """How long a statement may take, seen from here; the server ends it a little earlier."""
 
 _BACKOFF_S: Final = 0.05
+_STATEMENTS: Final = 256  # more than there are
 _SETTINGS: Final = {
     "application_name": "multiagent",
     "statement_timeout": "25s",
@@ -117,7 +118,14 @@ class Pool:
 async def connect(url: str) -> Connection:
     """Open one connection. Raises what the driver raises, ConfigInvalid where the address is none."""
     try:
-        return await asyncpg.connect(url, timeout=CONNECT_S, command_timeout=COMMAND_S, server_settings=_SETTINGS)
+        return await asyncpg.connect(
+            url,
+            timeout=CONNECT_S,
+            command_timeout=COMMAND_S,
+            server_settings=_SETTINGS,
+            statement_cache_size=_STATEMENTS,
+            max_cached_statement_lifetime=0,
+        )
     except (asyncpg.ClientConfigurationError, ValueError) as error:
         raise ConfigInvalid(
             f"storage.url cannot be used ({error}); it is like postgresql://user:password@host:5432/database"

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import asyncpg
 
@@ -10,15 +10,18 @@ from multiagent.core.events import EventHeader
 from multiagent.storage.objects.base import Bodies
 from multiagent.storage.sql.rows import Value
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection  # generic in its stubs alone
 Argument = Value | bool | Sequence[Value] | Sequence[bool]
 
 SALT_BYTES: Final = 16
 
 
 class Scribe:
-    """One transaction. ``ids`` are for new events, ``headers`` are of those stored; ``released`` says whether a hold was
-    let go, or a place in a line that others may take.
+    """One transaction. ``ids`` are for new events, ``headers`` are of those stored; ``released`` says whether a hold
+    was let go, or a place in a line that others may take.
     """
 
     __slots__ = ("_connection", "_entropy", "bodies", "headers", "ids", "released")

@@ -1,0 +1,288 @@
+"""The writer on PostgreSQL: each lane's requests one transaction after the other, what waits in a lane in one.
+
+A transaction that others stood in the way of, or whose connection went before it was to be committed, is run again. One
+whose connection went while it was being committed is looked up: where an event of its own stands, all of it does.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Final
+
+from multiagent.core.errors import PlatformError, StorageError, StorageUnavailable
+from multiagent.core.events import EventHeader
+from multiagent.core.ids import Ids
+from multiagent.storage.objects.base import Bodies
+from multiagent.storage.sql.ops import AppendEvent, Op
+from multiagent.storage.sql.postgres.faults import RAISED, again, lost, storage_error
+from multiagent.storage.sql.postgres.handlers import perform
+from multiagent.storage.sql.postgres.lanes import Lanes, Request, waiting_behind
+from multiagent.storage.sql.postgres.pool import Pool
+from multiagent.storage.sql.postgres.scribe import Connection, Scribe
+
+MOST_WAITING: Final = 10_000
+"""Requests that may be under way; above, ``commit`` waits for room and ``queue`` is refused."""
+
+ROOM_S: Final = 10.0
+"""How long ``commit`` waits for room."""
+
+BATCH: Final = 64
+"""Requests in one transaction, at the most."""
+
+ATTEMPTS: Final = 5
+"""How often a transaction is run that others stand in the way of, or whose connection goes."""
+
+HELD_S: Final = 0.5
+"""When a queued write that could not be committed is tried again."""
+
+CLOSE_S: Final = 30.0
+"""How long ``close`` waits for what is under way."""
+
+_STANDS: Final = "SELECT 1 FROM events WHERE tenant_id = $1 AND task = $2 AND seq = $3 AND id = $4"
+_LOCKED: Final = "SELECT lock_tasks($1, $2)"
+_EXPECTED: Final = (PlatformError, ValueError, TypeError, OverflowError, LookupError, *RAISED)
+"""What the database, or an operation's own data, can raise; anything else is a defect and ends the writer."""
+
+
+class _Done:
+    """What a transaction left: each request's answers, the events it stored, whether it let go of a hold."""
+
+    __slots__ = ("answers", "headers", "released")
+
+    def __init__(self, requests: Sequence[Request], answers: tuple[object, ...], scribe: Scribe) -> None:
+        self.answers: list[tuple[object, ...]] = []
+        at = 0
+        for request in requests:
+            self.answers.append(answers[at : at + len(request.ops)])
+            at += len(request.ops)
+        self.headers = scribe.headers
+        self.released = scribe.released
+
+
+class _Doubt(Exception):
+    """The connection went while ``done`` was being committed."""
+
+    def __init__(self, done: _Done) -> None:
+        super().__init__()
+        self.done = done
+
+
+class PostgresWriter:
+    """See ``Writer``. Bound to the event loop that it was made on; ``close`` commits what waits and ends."""
+
+    def __init__(self, pool: Pool, ids: Ids, bodies: Bodies | None = None) -> None:
+        self._pool = pool
+        self._ids = ids
+        self._bodies = bodies
+        self._loop = asyncio.get_running_loop()
+        self._lanes = Lanes()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._held: dict[Request, tuple[PlatformError, asyncio.TimerHandle]] = {}
+        self._changed = asyncio.Event()
+        self._closed: StorageError | None = None
+        self._commit_listeners: list[Callable[[Sequence[EventHeader]], None]] = []
+        self._release_listeners: list[Callable[[], None]] = []
+
+    async def commit(self, *ops: Op) -> tuple[object, ...]:
+        """See ``Writer.commit``. The wait is bounded by the deadlines of connections and statements."""
+        if self._lanes.open >= MOST_WAITING:
+            await self._room()
+        future: asyncio.Future[tuple[object, ...]] = self._loop.create_future()
+        self._gather(ops, future)
+        return await future
+
+    def queue(self, *ops: Op) -> None:
+        """See ``Writer.queue``; StorageUnavailable where too much waits already."""
+        if self._lanes.open >= MOST_WAITING:
+            raise StorageUnavailable("too many writes wait for PostgreSQL; try again when it has caught up")
+        self._gather(ops, None)
+
+    def on_commit(self, listener: Callable[[Sequence[EventHeader]], None]) -> Callable[[], None]:
+        """See ``Writer.on_commit``: of this process's own commits."""
+        self._commit_listeners.append(listener)
+        return lambda: self._commit_listeners.remove(listener)
+
+    def on_release(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """See ``Writer.on_release``: of this process's own commits."""
+        self._release_listeners.append(listener)
+        return lambda: self._release_listeners.remove(listener)
+
+    async def close(self) -> None:
+        """Commit what waits. Raises the error of a queued write that could not be committed to the last."""
+        for held in tuple(self._held):
+            self._retry(held)
+        deadline = self._loop.time() + CLOSE_S
+        while self._serving and self._loop.time() < deadline:
+            await asyncio.wait(self._serving, timeout=deadline - self._loop.time())
+        self._closed = self._closed or StorageUnavailable("storage is closed; open it again")
+        for task in tuple(self._serving):
+            task.cancel()
+        left = tuple(self._held.values())
+        self._held.clear()
+        for _, timer in left:
+            timer.cancel()
+        if left:
+            raise left[0][0]
+
+    async def _room(self) -> None:
+        try:
+            async with asyncio.timeout(ROOM_S):
+                while self._lanes.open >= MOST_WAITING:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise StorageUnavailable("too many writes wait for PostgreSQL; try again when it has caught up") from None
+
+    def _gather(self, ops: tuple[Op, ...], future: "asyncio.Future[tuple[object, ...]] | None") -> None:
+        if self._closed is not None:
+            raise self._closed
+        request = Request(ops, [self._ids() for op in ops if type(op) is AppendEvent], future)
+        if self._lanes.add(request):
+            self._start(request)
+
+    def _start(self, head: Request) -> None:
+        if self._closed is not None:
+            self._loop.call_soon(self._refuse, head, self._closed)
+            return
+        task = self._loop.create_task(self._serve(head))
+        self._serving.add(task)
+        task.add_done_callback(self._served)
+
+    def _served(self, task: "asyncio.Task[None]") -> None:
+        self._serving.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._closed = self._closed or StorageError("the storage writer has died; see the log and start again")
+            self._loop.call_exception_handler({"message": str(self._closed), "exception": error, "task": task})
+
+    async def _serve(self, head: Request) -> None:
+        """Run a request, and what may go with it, to its end; what it could not commit is told or held."""
+        batch: list[Request] = []
+        try:
+            done = await self._commit(batch, head)
+        except _EXPECTED as error:
+            failure = storage_error(error)
+            batch = batch or self._lanes.take(head, BATCH)
+            if len(batch) > 1 and not failure.retryable:
+                await self._one_by_one(batch)
+            else:
+                self._failed(batch, failure)
+        except BaseException as error:
+            self._failed(batch or [head], StorageError(f"the storage writer has died: {error!r}; start again"))
+            raise
+        else:
+            self._deliver(batch, done)
+
+    async def _one_by_one(self, batch: Sequence[Request]) -> None:
+        """After one of them failed and nothing was committed: run each in a transaction of its own."""
+        for at, request in enumerate(batch):
+            try:
+                done = await self._commit([request])
+            except _EXPECTED as error:
+                failure = storage_error(error)
+                if failure.retryable or request.future is None:
+                    self._failed(batch[at:], failure)
+                    return
+                self._failed([request], failure)
+            else:
+                self._deliver([request], done)
+
+    async def _commit(self, batch: list[Request], head: Request | None = None) -> _Done:
+        """Commit requests in one transaction, again where that may help; raise what the last attempt raised.
+
+        With a ``head`` the batch is filled with what may go with it, once there is a connection.
+        """
+        attempt = 1
+        while True:
+            try:
+                async with self._pool.connection() as connection:
+                    if head is not None and not batch:
+                        batch += self._lanes.take(head, BATCH)
+                    return await self._transact(connection, batch)
+            except _Doubt as doubt:
+                if await self._stands(doubt):
+                    return doubt.done
+            except RAISED as error:
+                if attempt >= ATTEMPTS or not (again(error) or lost(error)):
+                    raise
+                attempt += 1
+
+    async def _transact(self, connection: Connection, requests: Sequence[Request]) -> _Done:
+        scribe = Scribe(connection, chain.from_iterable(one.ids for one in requests), self._bodies)
+        try:
+            await connection.execute("BEGIN")
+            answers = await perform(scribe, [op for one in requests for op in one.ops])
+        except _EXPECTED:
+            if not connection.is_closed():
+                with suppress(*RAISED):
+                    await connection.execute("ROLLBACK")
+            raise
+        done = _Done(requests, answers, scribe)
+        try:
+            await connection.execute("COMMIT")
+        except RAISED as error:
+            if lost(error) or isinstance(error, TimeoutError):
+                raise _Doubt(done) from error
+            raise
+        return done
+
+    async def _stands(self, doubt: _Doubt) -> bool:
+        """Whether a transaction was committed: an event of its own stands. Raises the doubt where it stored none."""
+        if not doubt.done.headers:
+            raise doubt.__cause__ or StorageUnavailable("PostgreSQL went away during a commit; try again")
+        one = doubt.done.headers[0]
+        async with self._pool.connection() as connection:
+            await connection.execute(_LOCKED, [one.tenant], [one.task])  # it may be under way still
+            return await connection.fetchval(_STANDS, one.tenant, one.task, one.seq, one.id) is not None
+
+    def _deliver(self, batch: Sequence[Request], done: _Done) -> None:
+        for request, answer in zip(batch, done.answers, strict=True):
+            if request.future is not None and not request.future.done():
+                request.future.set_result(answer)
+            self._finish(request)
+        if done.headers:
+            for listener in tuple(self._commit_listeners):
+                listener(done.headers)
+        if done.released:
+            for on_release in tuple(self._release_listeners):
+                on_release()
+
+    def _finish(self, request: Request) -> None:
+        for behind in self._lanes.finish(request):
+            self._start(behind)
+        self._changed.set()
+
+    def _failed(self, batch: Sequence[Request], error: PlatformError) -> None:
+        """Tell who waits; hold what was queued, or end the writer where trying it again cannot help."""
+        queued = [one for one in batch if one.future is None]
+        if queued and not error.retryable:
+            self._closed = self._closed or StorageError(
+                f"a queued write failed, so storage takes no more: {error}; see the log, restart"
+            )
+            error = self._closed
+        for one in batch:
+            if one.future is not None or not error.retryable:
+                self._refuse(one, error)
+        if error.retryable:
+            for one in queued:
+                one.running = False
+            for one in queued:
+                if not one.waits:
+                    self._hold(one, error)
+
+    def _refuse(self, request: Request, error: PlatformError) -> None:
+        if request.future is not None and not request.future.done():
+            request.future.set_exception(error)
+        self._finish(request)
+
+    def _hold(self, held: Request, error: PlatformError) -> None:
+        """Try a queued request again in a while; what waits for it to be committed learns that it is not."""
+        self._held[held] = (error, self._loop.call_later(HELD_S, self._retry, held))
+        for behind in tuple(waiting_behind(held)):
+            self._lanes.pass_by(behind, held)
+            self._refuse(behind, error)
+
+    def _retry(self, held: Request) -> None:
+        _, timer = self._held.pop(held)
+        timer.cancel()
+        self._start(held)
