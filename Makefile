@@ -1,5 +1,5 @@
 # One line a verb. `make run` and `make test` are the two commands of the README.
-.PHONY: run test test-unit fmt lint type bench servers lock clean
+.PHONY: run distributed test test-unit fmt lint type bench servers lock clean
 unexport PYTHONDONTWRITEBYTECODE # it would recompile every import of every run
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -8,6 +8,8 @@ JOBS ?= auto
 
 run: .venv/.run      ## the sample job, on real files: no key, no server
 	@sh examples/timezones.sh
+distributed: .venv/.distributed ## the same job on Temporal and PostgreSQL, a process a service: ARGS=--keep leaves it up
+	@sh scripts/servers.sh && $(BIN)/python scripts/distributed.py $(ARGS)
 test: .venv/.dev     ## every test
 	@$(PYTEST) -n $(JOBS) --dist loadgroup
 test-unit: .venv/.dev ## the quick ones
@@ -32,6 +34,8 @@ clean:               ## drop what the other verbs made
 .venv/.run: .venv/bin/python requirements/run.lock pyproject.toml
 	@$(PIP) install --quiet --require-hashes -r requirements/run.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable . && touch $@
+.venv/.distributed: .venv/.run requirements/distributed.lock
+	@$(PIP) install --quiet --require-hashes -r requirements/distributed.lock && touch $@
 .venv/.dev: .venv/.run requirements/dev.lock
 	@$(PIP) install --quiet --require-hashes -r requirements/dev.lock && touch $@
 .cache/langgraph/.ready: requirements/bench-langgraph.lock
