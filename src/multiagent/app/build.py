@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from multiagent.agents.recheck import Rechecker
 from multiagent.app.ask import Ask
 from multiagent.app.extensions import Extensions
 from multiagent.app.follow import follow
@@ -12,6 +13,7 @@ from multiagent.app.intake import open_intake, this_host
 from multiagent.app.lifecycle import background
 from multiagent.app.models import offline_hint
 from multiagent.app.offers import Offers
+from multiagent.app.place import Place
 from multiagent.app.record import Record, record
 from multiagent.app.roles import Crew, crew, open_room
 from multiagent.app.snapshot import task_settings
@@ -22,6 +24,7 @@ from multiagent.core.principal import Principal
 from multiagent.core.task import FINISHED
 from multiagent.engines.base import Engine, RunResult
 from multiagent.engines.factory import EngineParts, open_engine, own_home
+from multiagent.orchestrator.approvals import Approvals
 from multiagent.orchestrator.dispatcher import Dispatcher
 from multiagent.orchestrator.handover import Host
 from multiagent.orchestrator.service import Service, Submission
@@ -29,7 +32,7 @@ from multiagent.orchestrator.sessions import Sessions
 from multiagent.orchestrator.steps import usable
 from multiagent.orchestrator.uploads import Uploads
 from multiagent.orchestrator.workflows import TASK
-from multiagent.storage.factory import Storage, open_storage
+from multiagent.storage.factory import Storage
 from multiagent.tools.base import Runner
 
 TENANT: Final = "local"
@@ -123,9 +126,7 @@ async def open_platform(
     home, members = Path(places.home), crew(places, settings, environment)
     async with AsyncExitStack() as stack:
         stack.enter_context(own_home(home))
-        storage = await stack.enter_async_context(
-            open_storage(home, clock=members.clock, ids=members.ids, synchronous=settings.storage.synchronous)
-        )
+        storage = await stack.enter_async_context(Place(places, settings).storage())
         if vitals is not None:
             storage = vitals.storage(storage)
         room = await stack.enter_async_context(open_room(members, storage, home / "scratch"))
@@ -148,7 +149,10 @@ async def open_platform(
         platform.offline_hint = offline_hint(members.gate, environment)
         if room.gate is not None:
             await room.gate.recover(TENANT)
-        await stack.enter_async_context(open_intake(home, room.asker, service, host))
+        if settings.storage.url:
+            dispatcher.approvals = Approvals(storage.writer, storage.reader, members.clock, Rechecker(room.asker))
+        else:
+            await stack.enter_async_context(open_intake(home, room.asker, service, host))
         platform.resumed = await engine.recover(host.lacks)
         await stack.enter_async_context(background(dispatcher.run()))
         yield platform

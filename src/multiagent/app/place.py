@@ -53,16 +53,18 @@ class Place:
 
     def reader(self) -> AbstractAsyncContextManager[Reader | None]:
         """Open its database for reading only; None where there is none yet. Raises StorageError's children."""
-        return open_reader(self.home)
+        return open_reader(self.home, url=self.settings.storage.url, connections=self.settings.storage.connections)
 
     def storage(self) -> AbstractAsyncContextManager[Storage]:
         """Open all of storage, to write: where it is not shared, only who owns the home may.
 
         Raises StorageError's children.
         """
+        where = self.settings.storage
         return open_storage(
-            self.home, clock=SystemClock(), ids=SystemIds(), synchronous=self.settings.storage.synchronous
-        )
+            self.home, clock=SystemClock(), ids=SystemIds(), synchronous=where.synchronous, url=where.url,
+            connections=where.connections,
+        )  # fmt: skip
 
     def objects(self) -> Objects:
         """Return its objects, to which any process may add."""
