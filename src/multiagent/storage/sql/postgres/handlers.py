@@ -73,9 +73,11 @@ def parent_of(op: ops.Op) -> str:
 async def perform(scribe: Scribe, given: Sequence[ops.Op]) -> tuple[object, ...]:
     """Do the operations in order, in the transaction that is open; return their answers.
 
-    Rows of tasks are locked before anything else, in one order. LookupError where there is no such operation.
+    Rows of tasks are locked before anything else, then those of budgets, each in one order. LookupError where there is
+    no such operation.
     """
     await _lock(scribe, given)
+    await budgets.lock_budgets(scribe, given)
     answers: list[object] = []
     at = 0
     while at < len(given):
