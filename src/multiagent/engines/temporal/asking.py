@@ -3,7 +3,7 @@ needs done for it.
 """
 
 from datetime import timedelta
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 from temporalio import workflow
@@ -63,7 +63,7 @@ def ask_step(begin: Begin, action: RunStep, cause: str, riders: Riders) -> workf
     )
 
 
-def ask_ours(name: str, call: msgspec.Struct, activity: str, limit: timedelta) -> workflow.ActivityHandle[Any]:
+def ask_ours(name: str, call: msgspec.Struct, activity: str, limit: timedelta) -> workflow.ActivityHandle[RawValue]:
     """Ask for something of the engine's own, under an activity id; it is tried again until it is done."""
     return workflow.start_activity(
         name,

@@ -5,7 +5,6 @@ effect before the server has it. So facts leave it in one way, as riders of acti
 """
 
 import asyncio
-from typing import Any
 
 import msgspec
 from temporalio import workflow
@@ -267,7 +266,7 @@ class Run:
         call = FlushCall(self._begin.tenant, self._begin.task, self._carriage.load(self._flushing))
         ask_ours(FLUSH, call, self._flushing, STORING).add_done_callback(self._flushed)
 
-    def _flushed(self, done: "asyncio.Task[Any]") -> None:
+    def _flushed(self, done: "asyncio.Task[RawValue]") -> None:
         carrier, self._flushing = self._flushing, ""
         error = None if done.cancelled() else done.exception()
         if done.cancelled() or error is not None:
