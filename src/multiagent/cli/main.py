@@ -2,27 +2,42 @@
 
 Commands are thin: each opens what it needs, does one thing and prints. This is the one place where errors become
 exit codes and where an unexpected error is caught. What commands need is loaded once signals are caught, so that one
-that comes early leaves no traceback.
+that comes early leaves no traceback; before that nothing is loaded but what the interpreter has loaded already.
 """
 
-import contextlib
 import os
 import sys
-
-from multiagent.cli import signals
 
 
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
-    signals.catch()
+    try:
+        _load()
+    except KeyboardInterrupt:
+        os._exit(130)
     code = outcome(sys.argv[1:])
     if "temporalio" in sys.modules:
         _at_once(code)
     sys.exit(code)
 
 
+def _load() -> None:
+    """Load the commands, left at once by a signal; from then on one stops what is under way, in good order."""
+    import signal
+
+    def leave(number: int, _frame: object) -> None:
+        os._exit(128 + number)
+
+    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGTERM, leave)
+    from multiagent.cli import commands, signals  # noqa: F401 - what outcome runs
+
+    signals.catch()
+
+
 def _at_once(code: int) -> None:
     """Leave without taking the interpreter apart: threads of Temporal's client may take it down while that goes on."""
+    import contextlib
     import logging
 
     logging.shutdown()

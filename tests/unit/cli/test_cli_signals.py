@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import product
 
 import pytest
 
@@ -91,3 +92,26 @@ def test_a_second_signal_ends_the_process_at_once(child: Child) -> None:
     assert child.says() == "cancelled"
     child.process.send_signal(signal.SIGINT)
     assert child.ends() == (130, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("signal", signal.SIGINT), *product(("multiagent.cli.commands", "multiagent.cli.signals", "typer"), CODES)],
+)
+def test_a_signal_while_the_commands_load_ends_at_once_and_quietly(name: str, number: signal.Signals) -> None:
+    """Nothing has begun that could be left half done, so there is nothing to say."""
+    code = f"""
+import os, sys
+class Strikes:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), {int(number)})
+for one in [one for one in sys.modules if one.partition(".")[0] in ("signal", "typer")]:
+    del sys.modules[one]
+sys.meta_path.insert(0, Strikes())
+from multiagent.cli.main import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (CODES[number], "", "")
