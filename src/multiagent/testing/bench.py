@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,13 +10,13 @@ import msgspec
 
 from multiagent.core.events import Event
 from multiagent.core.outcome import Outcome
-from multiagent.engines.base import RunResult, Step, StepInfo, Workflow
-from multiagent.engines.factory import EngineParts
+from multiagent.engines.base import Engine, RunResult, Step, StepInfo, Workflow
+from multiagent.engines.factory import EngineParts, open_engine
 from multiagent.storage.factory import Storage, open_storage
 from multiagent.storage.sql.base import TaskRow
-from multiagent.testing.clock import ManualClock
+from multiagent.testing.clock import ManualClock, PushedClock
 from multiagent.testing.ids import CountedIds
-from multiagent.testing.replayed import RecordedEngine, Register, recorded_engine
+from multiagent.testing.replayed import RecordedEngine, Register, recorded_by
 from multiagent.testing.workflows import LIMITED, TIDY, WORK, WORKFLOWS, Job
 
 TENANT: Final = "tenant"
@@ -27,7 +27,16 @@ Code = Callable[[StepInfo, Job], Awaitable[Job]]
 
 
 class Bench:
-    """The engine under test. ``code`` maps step keys (or ``*``) to what they do; by default they add one."""
+    """The engine under test: the embedded one here, another in a child.
+
+    ``code`` maps step keys (or ``*``) to what they do; by default they add one.
+    """
+
+    clock: ManualClock | PushedClock
+    tick: float = 0
+    """Seconds between two looks at what a test waits for: 0 where nothing outside this loop leads to it."""
+    recoveries = 1
+    """How often the log tells that a run was gone on with, a restart."""
 
     def __init__(self, home: Path, register: Register) -> None:
         self._home = home
@@ -44,14 +53,20 @@ class Bench:
 
     async def open(self, workflows: Sequence[Workflow[Any, Any]] = WORKFLOWS) -> None:
         """Open storage and engine on the home."""
-        self.storage = await self._stack.enter_async_context(
-            open_storage(self._home, clock=self.clock, ids=self._ids, synchronous="NORMAL")
-        )
+        self.storage = await self._stack.enter_async_context(self._opened_storage())
         parts = EngineParts(self.storage.writer, self.storage.reader, self.storage.objects, self.clock, self._ids)
-        steps = [Step(definition, self._run) for definition in (WORK, TIDY, LIMITED)]
+        opening = await self._opened_engine(parts, workflows, [Step(one, self._run) for one in (WORK, TIDY, LIMITED)])
         self.engine = await self._stack.enter_async_context(
-            recorded_engine(self._register, self._home, parts, workflows, steps)
+            recorded_by(self._register, self._home, parts, workflows, opening)
         )
+
+    def _opened_storage(self) -> AbstractAsyncContextManager[Storage]:
+        return open_storage(self._home, clock=self.clock, ids=self._ids, synchronous="NORMAL")
+
+    async def _opened_engine(
+        self, parts: EngineParts, workflows: Sequence[Workflow[Any, Any]], steps: Sequence[Step[Any, Any]]
+    ) -> AbstractAsyncContextManager[Engine]:
+        return open_engine(self._home, parts, workflows, steps)
 
     async def close(self) -> None:
         """End as a process ends in good order."""
@@ -91,18 +106,26 @@ class Bench:
         """Let everything run until a condition holds."""
         async with asyncio.timeout(GUARD):
             while not condition():  # noqa: ASYNC110 — turns of the loop, not of the clock
-                await asyncio.sleep(0)
+                await asyncio.sleep(self.tick)
 
     async def pass_time(self, seconds: float) -> None:
         """Move the clock on once somebody sleeps by it."""
         await self.until(lambda: self.clock.sleepers > 0)
         self.clock.advance(seconds)
 
+    def seconds(self, wished: int) -> int:
+        """Return how long a workflow's timer is to be where ``pass_time`` would let ``wished`` seconds pass."""
+        return wished
+
+    def lasted(self, milliseconds: int, wished: int) -> bool:
+        """Whether timers of ``wished`` seconds, together, took what they should."""
+        return milliseconds == wished * 1000
+
     async def drive(self, work: "asyncio.Task[Any]", seconds: float) -> None:
         """Move the clock on in small steps, whenever somebody sleeps by it, until the work is done."""
         async with asyncio.timeout(GUARD):
             while not work.done():
-                await asyncio.sleep(0)
+                await asyncio.sleep(self.tick)
                 if self.clock.sleepers:
                     self.clock.advance(seconds)
 
@@ -113,13 +136,13 @@ class Bench:
                 row = await self.storage.reader.task(TENANT, task)
                 if row is not None and condition(row):
                     return row
-                await asyncio.sleep(0)
+                await asyncio.sleep(self.tick)
 
     async def rows_when(self, task: str, count: int) -> tuple[Outcome, ...]:
         """Return a task's journal once it has so many rows."""
         async with asyncio.timeout(GUARD):
             while len(rows := await self.engine.history(TENANT, task)) < count:  # noqa: ASYNC110 — turns of the loop
-                await asyncio.sleep(0)
+                await asyncio.sleep(self.tick)
         return rows
 
     async def events(self, task: str) -> tuple[Event, ...]:

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import pytest
@@ -21,7 +21,7 @@ import pytest
 from multiagent.core.errors import StorageError
 from multiagent.core.outcome import Outcome
 from multiagent.core.travel import Changes, Moment, Point
-from multiagent.engines.base import RecoveringEngine, RunResult, Step, Workflow
+from multiagent.engines.base import Engine, RunResult, Step, Workflow
 from multiagent.engines.embedded.lock import LOCK
 from multiagent.engines.factory import EngineParts, open_engine
 from multiagent.engines.recording import record, write
@@ -126,7 +126,7 @@ def replay_elsewhere(folder: Path, *, path: Sequence[str] = ()) -> Verdict:
 class RecordedEngine:
     """An engine whose runs are registered."""
 
-    def __init__(self, engine: RecoveringEngine, home: str, register: Register, reader: Reader) -> None:
+    def __init__(self, engine: Engine, home: str, register: Register, reader: Reader) -> None:
         self._reader = reader
         self._engine = engine
         self._home = home
@@ -192,21 +192,33 @@ class RecordedEngine:
         return await self._engine.replay(tenant, task)
 
     async def recover(self, lacks: Callable[[bytes], str] = lambda _input: "") -> tuple[str, ...]:
-        """See ``RecoveringEngine.recover``."""
-        return await self._engine.recover(lacks)
+        """See ``RecoveringEngine.recover``; nothing for an engine whose runs live elsewhere."""
+        recover = getattr(self._engine, "recover", None)
+        return () if recover is None else cast("tuple[str, ...]", await recover(lacks))
 
 
-@asynccontextmanager
-async def recorded_engine(
+def recorded_engine(
     register: Register,
     home: Path,
     parts: EngineParts,
     workflows: Sequence[Workflow[Any, Any]],
     steps: Sequence[Step[Any, Any]],
-) -> AsyncIterator[RecordedEngine]:
+) -> AbstractAsyncContextManager[RecordedEngine]:
     """Open the embedded engine; at the end keep every run that was started through it."""
+    return recorded_by(register, home, parts, workflows, open_engine(home, parts, workflows, steps))
+
+
+@asynccontextmanager
+async def recorded_by(
+    register: Register,
+    home: Path,
+    parts: EngineParts,
+    workflows: Sequence[Workflow[Any, Any]],
+    opening: AbstractAsyncContextManager[Engine],
+) -> AsyncIterator[RecordedEngine]:
+    """Open any engine; at the end keep every run that was started through it."""
     by_name = {workflow.name: workflow for workflow in workflows}
-    async with open_engine(home, parts, workflows, steps) as engine:
+    async with opening as engine:
         recorded = RecordedEngine(engine, str(home), register, parts.reader)
         yield recorded
     for (tenant, task), name in recorded.seen.items():

@@ -1,0 +1,74 @@
+"""The engine on Temporal on a bench: client and workers in this process, on a namespace of the test's own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from multiagent.core.step import Queue
+from multiagent.engines.base import Engine, Step, Workers, Workflow
+from multiagent.engines.factory import EngineParts, open_temporal, open_workers
+from multiagent.engines.temporal.options import TemporalOptions
+from multiagent.testing.bench import GUARD, Bench
+from multiagent.testing.clock import PushedClock
+from multiagent.testing.replayed import Register
+from multiagent.testing.servers.temporal import TemporalServer
+from multiagent.testing.workflows import WORKFLOWS
+
+SERVICES: Final[tuple[Queue, ...]] = ("orchestrator", "agent")
+KEY: Final = b"a key of 32 bytes, for tests only"[:32]
+_TIMER_S: Final = 2
+
+
+class TemporalBench(Bench):
+    """See ``Bench``. Timers of workflows are the server's own, so they are short; limits of steps are pushed on."""
+
+    clock: PushedClock
+    tick = 0.005
+    recoveries = 0
+
+    def __init__(self, home: Path, register: Register, options: TemporalOptions) -> None:
+        super().__init__(home, register)
+        self.clock = PushedClock()
+        self.options = options
+        self.workers: Workers
+
+    async def _opened_engine(
+        self, parts: EngineParts, workflows: Sequence[Workflow[Any, Any]], steps: Sequence[Step[Any, Any]]
+    ) -> AbstractAsyncContextManager[Engine]:
+        opening = open_workers(self.options, parts, workflows, steps, SERVICES)
+        self.workers = await self._stack.enter_async_context(opening)
+        await self.until(self.workers.ready)
+        return open_temporal(self.options, parts, workflows, steps)
+
+    async def restart(self, workflows: Sequence[Workflow[Any, Any]] = WORKFLOWS) -> tuple[str, ...]:
+        """End, begin again; return the ids of the tasks that were under way and are so still."""
+        before = {row.id for row in await self.storage.reader.unfinished()}
+        await super().restart(workflows)
+        return tuple(row.id for row in await self.storage.reader.unfinished() if row.id in before)
+
+    def seconds(self, wished: int) -> int:
+        """Nobody moves the server's time, so a timer is short."""
+        return _TIMER_S
+
+    def lasted(self, milliseconds: int, wished: int) -> bool:
+        """A server's timer never comes early; how late it comes is not known."""
+        return wished * 1000 <= milliseconds < (wished + GUARD) * 1000
+
+    async def pass_time(self, seconds: float) -> None:
+        """Push the clock of this process on; what waits for the server's timers waits for them."""
+        self.clock.advance(seconds)
+        await asyncio.sleep(self.tick)
+
+
+@asynccontextmanager
+async def open_temporal_bench(home: Path, register: Register, server: TemporalServer) -> AsyncIterator[TemporalBench]:
+    """Open a bench on a home, in a new namespace of a server."""
+    options = TemporalOptions(server.address, await server.namespace(), "test", KEY)
+    bench = TemporalBench(home, register, options)
+    await bench.open()
+    try:
+        yield bench
+    finally:
+        await bench.close()
