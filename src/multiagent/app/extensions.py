@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import inspect
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from multiagent.core.errors import ConfigInvalid
 from multiagent.tools.base import Tool
 from multiagent.tools.function import Function, FunctionTool
 from multiagent.tools.seed_form import ClassTool, SeedTool
+
+_log: Final = logging.getLogger(__name__)
 
 GROUPS: Final = ("multiagent.tools", "multiagent.agents")
 """The entry points that are looked for in installed packages."""
@@ -67,6 +70,7 @@ async def capabilities(agents: Mapping[str, CustomAgent]) -> tuple[ShownAgent, .
             async with asyncio.timeout(PATIENCE_S):
                 told = await agent.get_capabilities()
         except Exception as error:
+            _log.info("the agent %s cannot say what it can do", name, exc_info=True)
             raise ConfigInvalid(f"the agent {name} cannot say what it can do: {_told(error)}") from error
         found.append(ShownAgent(name, tuple(str(one) for one in told)))
     return tuple(found)
@@ -84,6 +88,7 @@ def _installed() -> Iterator[tuple[str, object]]:
             try:
                 found: object = point.load()
             except Exception as error:
+                _log.info("%s cannot be loaded", source, exc_info=True)
                 raise ConfigInvalid(f"{source} cannot be loaded: {_told(error)}") from error
             yield source, found
 
@@ -103,6 +108,7 @@ def _imported(name: str, module: str, attribute: str, folder: Path | None) -> ob
     try:
         found: object = importlib.import_module(module)
     except Exception as error:
+        _log.info("the module %s cannot be imported", module, exc_info=True)
         raise ConfigInvalid(f"--load {name}: the module {module} cannot be imported: {_told(error)}") from error
     for part in attribute.split("."):
         if not hasattr(found, part):

@@ -137,6 +137,14 @@ def test_what_cannot_be_taken_over_is_refused_with_the_reason(folder: Path, name
     assert name in caught.value.message
 
 
+def test_what_a_module_raises_is_logged_whole(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "multiagent.app.extensions")
+    with pytest.raises(ConfigInvalid):
+        load_extensions(["user_broken:x"], folder)
+    assert "user_broken cannot be imported" in caplog.text
+    assert "RuntimeError: no licence" in caplog.text
+
+
 def test_two_agents_of_one_name_are_refused(folder: Path) -> None:
     with pytest.raises(ConfigInvalid, match="already"):
         load_extensions(["user_parts:Auditor", "user_parts:many"], folder)
