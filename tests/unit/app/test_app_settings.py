@@ -14,7 +14,7 @@ import yaml
 from multiagent.agents.asking import Asker
 from multiagent.agents.calls import CallRef, Opening, Seat, Terms, ThinkInput, ThinkOutput
 from multiagent.agents.steps import AgentSteps
-from multiagent.app import build, roles
+from multiagent.app import place, roles
 from multiagent.app.ask import Ask
 from multiagent.app.build import Platform, open_platform
 from multiagent.app.models import gate_config, shipped
@@ -42,7 +42,7 @@ from multiagent.testing.suites.llm import asks, calls
 from tests.adapters.gate_bench import allow
 from tests.unit.agents.stage import Info, open_stage
 from tests.unit.app.long_session import told_of_a_long_session
-from tests.unit.app.settings_keys import TESTED, configured, key, leaves
+from tests.unit.app.settings_keys import configured, key, leaves, marked
 from tests.unit.orchestrator.task_drive import TaskDrive, node, script, spent, task
 
 # Tasks: the settings that are frozen with a task, on the product's own workflow.
@@ -346,7 +346,7 @@ async def test_how_storage_and_sandbox_are_opened(
 
         return called
 
-    for where, name in ((build, "open_storage"), (roles, "open_sandbox")):
+    for where, name in ((place, "open_storage"), (roles, "open_sandbox")):
         monkeypatch.setattr(where, name, noting(name, getattr(where, name)))
     async with opened(tmp_path / "home", sandbox_cache, storage__synchronous="NORMAL", sandbox__workers=1):
         assert seen == {"open_storage": "NORMAL", "open_sandbox": 1}
@@ -374,4 +374,4 @@ async def test_when_the_background_owner_ends(tmp_path: Path, sandbox_cache: Pat
 
 
 def test_every_key_has_its_test() -> None:
-    assert leaves(msgspec.to_builtins(Settings())) == TESTED
+    assert leaves(msgspec.to_builtins(Settings())) == marked()

@@ -11,6 +11,7 @@ from multiagent.app.place import Place
 from multiagent.app.temporal import own_key_file, temporal_options
 from multiagent.config.settings import Places, Settings, TemporalSettings
 from multiagent.core.errors import ConfigInvalid
+from tests.unit.app.settings_keys import key
 
 
 def place(home: Path, **given: object) -> Place:
@@ -21,6 +22,12 @@ def line(byte: int, size: int = 32) -> str:
     return base64.b64encode(bytes([byte]) * size).decode()
 
 
+@key("temporal.address")
+@key("temporal.namespace")
+@key("temporal.queues")
+@key("temporal.key_file")
+@key("temporal.tls")
+@key("temporal.api_key")
 def test_everything_that_is_configured_is_told(tmp_path: Path) -> None:
     (tmp_path / "k").write_text(f"{line(7)}\n", "ascii")
     options = temporal_options(
