@@ -97,13 +97,16 @@ class Run:
         if begin.rows:
             past = await self._recalled()
             again = replay(definition, begin.start, past.journal, {**past.values, **past.failures})
+            again.kernel.decide = workflow.patched  # as the server's history has it
             self._feed = Feed(again.kernel, again.tail, past.journal[-1].n, past.journal[-1].time)
             self._signals = {row.key for row in past.journal if row.kind == "signal"}
             if again.ended:
                 last = past.journal[-1]
                 return closed_by(last.key, last.value)
         else:
-            kernel = begin_run(definition, begin.start.task, begin.start.data, begin.start.time)
+            kernel = begin_run(
+                definition, begin.start.task, begin.start.data, begin.start.time, decide=workflow.patched
+            )
             self._feed = Feed(kernel, kernel.take(), 0, begin.start.time)
         self._inbox.push_first(begin.sent)
         asked.absorb(self._feed.tail, "")
@@ -306,7 +309,7 @@ class Run:
         return closed
 
     def _should_move_on(self) -> bool:
-        if self._ending is not None:
+        if self._ending is not None or self._fed.n == self._begin.rows:  # a history that fed nothing is no progress
             return False
         info, most = workflow.info(), self._begin.most_events
         if most:
