@@ -135,7 +135,7 @@ class Walk:
     def _stops(self) -> list[Stop]:
         past = self.past
         patches = {patch.id: patch.taken for row in past.journal for patch in row.patches}
-        kernel = begin(past.workflow, past.start.task, past.start.data, past.start.time, patches=patches, live=False)
+        kernel = begin(past.workflow, past.start.task, past.start.data, past.start.time, patches=patches, decide=None)
         asked: dict[str, RunStep] = {}
         stops: list[Stop] = []
         yielded = self._take(kernel, asked)

@@ -1,7 +1,7 @@
 """What workflow code gets to see of the kernel, and how a run begins."""
 
 from collections import deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -13,7 +13,7 @@ from multiagent.core.step import StepDef
 from multiagent.engines.base import Forked, Handle, Workflow
 from multiagent.engines.fiber import Fiber, FinishWait, discard
 from multiagent.engines.group import FiberGroup
-from multiagent.engines.kernel import RESERVED, Kernel, decoder
+from multiagent.engines.kernel import RESERVED, Kernel, always, decoder
 from multiagent.engines.waits import SignalWait, TimerWait
 
 T = TypeVar("T")
@@ -139,12 +139,13 @@ def begin(
     time: int,
     *,
     patches: Mapping[str, bool] | None = None,
-    live: bool = True,
+    decide: Callable[[str], bool] | None = always,
 ) -> Kernel:
     """Start a run and bring it to its first rest.
 
     ``data`` is the input record as JSON. Its fields ``seed`` and ``settings`` seed and set the run, where it has
-    them; otherwise the task's id seeds it. Raises msgspec.ValidationError where ``data`` does not fit.
+    them; otherwise the task's id seeds it. ``decide`` is asked about patches that have no record; None: none of
+    those is taken. Raises msgspec.ValidationError where ``data`` does not fit.
     """
     record = decoder(workflow.input).decode(data)
     settings = getattr(record, "settings", None)
@@ -155,6 +156,7 @@ def begin(
         settings if isinstance(settings, TaskSettings) else TaskSettings(),
         patches,
     )
-    kernel.live = live
+    kernel.live = decide is not None
+    kernel.decide = decide or always
     kernel.start(workflow.run(KernelContext(kernel), record))
     return kernel

@@ -7,7 +7,7 @@ time is the outcome's, chance comes from the seed.
 
 import functools
 from collections import deque
-from collections.abc import Coroutine, Hashable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from hashlib import sha256
 from typing import Any, Final, TypeVar, cast
 
@@ -59,17 +59,23 @@ def _decoder(record: Hashable) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(cast("type[Any]", record))
 
 
+def always(_patch: str) -> bool:
+    """Take every changed branch."""
+    return True
+
+
 class Kernel(Scheduler):
     """One run of one workflow.
 
     ``seed`` seeds ``random``, ``task`` too seeds ``uuid``; ``patches`` are the recorded decisions of a run that is
-    replayed, and ``live`` is False while it is: then a patch without a record is not taken.
+    replayed, and ``live`` is False while it is: then a patch without a record is not taken. ``decide`` is asked about
+    the others.
     """
 
     __slots__ = (
         "_actions", "_chance", "_cleanup", "_crossed", "_keys", "_names", "_new_patches", "_outdated", "_patches",
-        "_retired", "_root", "_seed", "_stopping", "_task", "_timers", "cuts", "emits", "ended", "inherited", "live",
-        "paused", "published", "settings", "signal_waits", "signals", "steps", "time", "timers",
+        "_retired", "_root", "_seed", "_stopping", "_task", "_timers", "cuts", "decide", "emits", "ended", "inherited",
+        "live", "paused", "published", "settings", "signal_waits", "signals", "steps", "time", "timers",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +85,7 @@ class Kernel(Scheduler):
         self.time = time
         self.settings = settings
         self.live = True
+        self.decide: Callable[[str], bool] = always
         self.ended = False
         self.paused = False
         self.cuts = 0
@@ -221,7 +228,7 @@ class Kernel(Scheduler):
         """Decide whether the changed branch is taken, once a run."""
         taken = self._patches.get(name)
         if taken is None:
-            taken = self._patches[name] = self.live
+            taken = self._patches[name] = self.live and self.decide(name)
             if self.live:
                 self._new_patches.append(Patch(name, taken))
         return taken

@@ -1,6 +1,6 @@
 """Replay: the recorded outcomes fed to a fresh kernel, each digest compared. Pure; no side effect is possible."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ from multiagent.core.outcome import Failure, Outcome
 from multiagent.engines.actions import Complete, RunStep, Yielded
 from multiagent.engines.base import Workflow
 from multiagent.engines.context import begin
-from multiagent.engines.kernel import Kernel, Value
+from multiagent.engines.kernel import Kernel, Value, always
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ def replay(
     Raises NonDeterminism at the first row where the code does something else than is recorded. What the last row led
     to was begun already, so patches that its row does not tell of are not taken there either.
     """
-    kernel = _begun(workflow, start, journal, live=not journal)
+    kernel = _begun(workflow, start, journal, None if journal else always)
     yielded = kernel.take()
     step: RunStep | None = None
     for position, row in enumerate(journal):
@@ -67,7 +67,7 @@ def replay_before(
     """Feed all rows but the last, which must be there; return the kernel that waits for it and what it yielded since
     the row before. Raises what ``replay`` raises.
     """
-    kernel = _begun(workflow, start, journal, live=False)
+    kernel = _begun(workflow, start, journal, None)
     yielded = kernel.take()
     for row in journal[:-1]:
         compare(row, yielded)
@@ -77,10 +77,12 @@ def replay_before(
     return kernel, yielded
 
 
-def _begun(workflow: Workflow[Any, Any], start: Start, journal: Sequence[Outcome], *, live: bool) -> Kernel:
+def _begun(
+    workflow: Workflow[Any, Any], start: Start, journal: Sequence[Outcome], decide: Callable[[str], bool] | None
+) -> Kernel:
     patches = {patch.id: patch.taken for row in journal for patch in row.patches}
     try:
-        return begin(workflow, start.task, start.data, start.time, patches=patches, live=live)
+        return begin(workflow, start.task, start.data, start.time, patches=patches, decide=decide)
     except msgspec.MsgspecError as error:
         raise NonDeterminism(
             f"the input of {workflow.name} no longer fits {workflow.input.__name__}: {error}"

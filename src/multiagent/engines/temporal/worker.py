@@ -54,6 +54,7 @@ def make_worker(
         workflows=[Pump] if leads else [],
         activities=[activities.step, *own],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
+        unsandboxed_workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_cached_workflows=size.cached if leads else 0,
         max_concurrent_workflow_tasks=MOST_TASKS if leads and size.cached else None,
         max_concurrent_activities=size.steps,
