@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from multiagent.storage.factory import open_storage
+from multiagent.storage.factory import open_sequencer, open_storage
 from multiagent.testing.clock import ManualClock
 from multiagent.testing.ids import CountedIds
 from multiagent.testing.suites.sql import EventSuite, Sql, TaskSuite
@@ -21,5 +21,8 @@ class TestPostgres(
 ):
     @pytest.fixture
     async def sql(self, tmp_path: Path, postgres: str) -> AsyncIterator[Sql]:
-        async with open_storage(tmp_path, clock=ManualClock(), ids=CountedIds(), url=postgres) as storage:
+        async with (
+            open_storage(tmp_path, clock=ManualClock(), ids=CountedIds(), url=postgres) as storage,
+            open_sequencer(postgres),
+        ):
             yield Sql(storage.writer, storage.reader)

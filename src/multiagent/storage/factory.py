@@ -1,17 +1,21 @@
 """Which adapters make up storage: the only place that names them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from multiagent.core.clock import Clock
 from multiagent.core.errors import ConfigInvalid
 from multiagent.core.ids import Ids
 from multiagent.storage.kv.base import KeyValue
 from multiagent.storage.objects.base import Bodies, Objects
-from multiagent.storage.sql.base import Inbox, Reader, Writer
+from multiagent.storage.sql.base import Inbox, Notices, Reader, Turn, Writer
+
+if TYPE_CHECKING:
+    from multiagent.storage.sql.postgres.sequencer import Sequencer
 
 DATABASE: Final = "multiagent.db"
 INBOX: Final = "inbox.db"
@@ -23,12 +27,13 @@ CONNECTIONS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """All of storage, as the floors above see it."""
+    """All of storage, as the floors above see it; ``notices`` where other processes write, too."""
 
     writer: Writer
     reader: Reader
     objects: Objects
     kv: KeyValue
+    notices: Notices | None = None
 
 
 @asynccontextmanager
@@ -52,11 +57,13 @@ async def open_storage(
 
     async with AsyncExitStack() as stack:
         objects = LocalObjects(home / OBJECTS)
+        kv = MemoryKeyValue(clock)
         if url:
-            writer, reader = await _open_postgres(stack, url, connections, ids, objects)
+            writer, reader, notices = await _open_postgres(stack, url, connections, ids, objects)
+            yield Storage(writer, reader, objects, kv, notices)
         else:
             writer, reader = await _open_sqlite(stack, home / DATABASE, synchronous, ids, objects)
-        yield Storage(writer, reader, objects, MemoryKeyValue(clock))
+            yield Storage(writer, reader, objects, kv)
 
 
 async def _open_sqlite(
@@ -74,9 +81,10 @@ async def _open_sqlite(
 
 async def _open_postgres(
     stack: AsyncExitStack, url: str, connections: int, ids: Ids, bodies: Bodies
-) -> tuple[Writer, Reader]:
+) -> tuple[Writer, Reader, Notices]:
     with _driver():
         from multiagent.storage.sql.postgres.connect import prepare
+        from multiagent.storage.sql.postgres.notices import PostgresNotices
         from multiagent.storage.sql.postgres.pool import Pool
         from multiagent.storage.sql.postgres.reader import PostgresReader
         from multiagent.storage.sql.postgres.writer import PostgresWriter
@@ -84,9 +92,59 @@ async def _open_postgres(
     pool = Pool(url, connections)
     stack.push_async_callback(pool.close)
     await prepare(pool, url)
+    notices = await PostgresNotices.open(url)
+    stack.push_async_callback(notices.close)
     writer = PostgresWriter(pool, ids, bodies)
     stack.push_async_callback(writer.close)
-    return writer, PostgresReader(pool, bodies)
+    notices.on_release(writer.tell_released)
+    return writer, PostgresReader(pool, bodies), notices
+
+
+@asynccontextmanager
+async def open_sequencer(url: str) -> AsyncIterator["Sequencer"]:
+    """Fill the log of all tasks' events in the PostgreSQL database at ``url`` until the end of the block, or stand by
+    while another process does. While the database is away it is tried again; the tables must have been made.
+
+    Raises ConfigInvalid (no driver).
+    """
+    with _driver():
+        from multiagent.storage.sql.postgres.sequencer import Sequencer
+
+    sequencer = Sequencer(url)
+    try:
+        yield sequencer
+    finally:
+        await sequencer.close()
+
+
+@asynccontextmanager
+async def open_turn(url: str, name: str) -> AsyncIterator[Turn]:
+    """Take part in a work of this name, which one process does at a time, for the block; without a ``url`` no other
+    process can. It needs no database to open: while that is away it is nobody's turn.
+    """
+    if not url:
+        yield OnlyOne()
+        return
+    with _driver():
+        from multiagent.storage.sql.postgres.turn import PostgresTurn
+
+    turn = PostgresTurn(url, name)
+    keeping = asyncio.ensure_future(turn.keep())
+    try:
+        yield turn
+    finally:
+        keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
+        await turn.close()
+
+
+class OnlyOne:
+    """The turn of a process that has the database to itself."""
+
+    def mine(self) -> bool:
+        """See ``Turn.mine``."""
+        return True
 
 
 @contextmanager

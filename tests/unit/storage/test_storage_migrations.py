@@ -18,8 +18,8 @@ from multiagent.testing.suites.sql import TENANT, appends, creates
 
 NAMED = {
     "task_executions", "agent_executions", "commands", "results", "journal", "messages", "blobs", "events",
-    "event_payloads", "log", "log_pending", "budget_scopes", "waiters", "reservations", "reservation_scopes",
-    "completions", "usage", "intents", "approvals", "users", "tenants", "sessions", "schedules",
+    "event_payloads", "log", "log_head", "log_pending", "budget_scopes", "waiters", "reservations",
+    "reservation_scopes", "completions", "usage", "intents", "approvals", "users", "tenants", "sessions", "schedules",
 }  # fmt: skip
 SEED = {
     "users": "id external_id email tenant_id metadata created_at updated_at",

@@ -284,6 +284,16 @@ class Reader(Protocol):
         ...
 
 
+class Turn(Protocol):
+    """Of all processes that do the same work on one database, at most one has its turn, but for moments in which one
+    that was thought dead is not.
+    """
+
+    def mine(self) -> bool:
+        """Whether it is this process's turn now."""
+        ...
+
+
 class Inbox(Protocol):
     """Where processes that do not own a home leave commands, and where the owner finds them."""
 
@@ -301,4 +311,24 @@ class Inbox(Protocol):
 
     def changed(self) -> bool:
         """Whether another process may have written since the last call; cheap, True at the first."""
+        ...
+
+
+class Notices(Protocol):
+    """Hears what any process committed. Only hints: some may be told twice, or of nothing."""
+
+    def on_event(self, listener: Callable[[str, str], None]) -> Callable[[], None]:
+        """Call ``listener`` on the event loop with the tenant and the task that have a new event, with empty texts
+        where any may have; returns the unsubscriber.
+        """
+        ...
+
+    def on_command(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` on the event loop when there is a new command; returns the unsubscriber."""
+        ...
+
+    def on_release(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` on the event loop when a hold was let go that others wait behind; returns the
+        unsubscriber.
+        """
         ...

@@ -109,6 +109,8 @@ EVENT_PAYLOADS = _table("event_payloads", _key("task", "key"), _int("seq"), _blo
 # Events without a place in the log yet, on PostgreSQL; SQLite's writer knows them.
 LOG_PENDING = _table("log_pending", (_text("task", key=True), _int("seq", key=True)))
 LOG = _table("log", (_int("position", key=True),), _text("task"), _int("seq"))
+# How far the log goes, on PostgreSQL, and which of the processes that would fill it may: whose epoch this is.
+LOG_HEAD = _table("log_head", (), _int("position"), _int("epoch"))
 BUDGET_SCOPES = _table(
     "budget_scopes", (*_key("kind", "id", "window"), _int("window_start", key=True)), _int("limit_tokens", None),
     _int("limit_pico", None), _int("used_tokens"), _int("used_pico"), _int("held_tokens"), _int("held_pico"),

@@ -104,9 +104,14 @@ class PostgresWriter:
         return lambda: self._commit_listeners.remove(listener)
 
     def on_release(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """See ``Writer.on_release``: of this process's own commits."""
+        """See ``Writer.on_release``."""
         self._release_listeners.append(listener)
         return lambda: self._release_listeners.remove(listener)
+
+    def tell_released(self) -> None:
+        """Tell who listens that a hold was let go, by this process or by another."""
+        for listener in tuple(self._release_listeners):
+            listener()
 
     async def close(self) -> None:
         """Commit what waits. Raises the error of a queued write that could not be committed to the last."""
@@ -244,8 +249,7 @@ class PostgresWriter:
             for listener in tuple(self._commit_listeners):
                 listener(done.headers)
         if done.released:
-            for on_release in tuple(self._release_listeners):
-                on_release()
+            self.tell_released()
 
     def _finish(self, request: Request) -> None:
         for behind in self._lanes.finish(request):

@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0004');
+INSERT INTO alembic_version (version_num) VALUES ('0005');
 CREATE TABLE agent_executions (
 	tenant_id TEXT NOT NULL,
 	task_execution_id TEXT NOT NULL,
@@ -162,6 +162,14 @@ CREATE TABLE log (
 	task TEXT DEFAULT '' NOT NULL,
 	seq BIGINT DEFAULT 0 NOT NULL,
 	PRIMARY KEY (tenant_id, position)
+)
+ WITHOUT ROWID;
+CREATE TABLE log_head (
+	tenant_id TEXT NOT NULL,
+	v BIGINT DEFAULT 1 NOT NULL,
+	position BIGINT DEFAULT 0 NOT NULL,
+	epoch BIGINT DEFAULT 0 NOT NULL,
+	PRIMARY KEY (tenant_id)
 )
  WITHOUT ROWID;
 CREATE TABLE log_pending (
