@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from multiagent.core.decision import Ask
-from multiagent.core.errors import PolicyBroken
+from multiagent.core.errors import PolicyBroken, PolicyDenied
 from multiagent.policy.answers import read_decision
 from multiagent.policy.base import OpaServer, Policy
 from multiagent.policy.bundle import read_bundle
@@ -128,7 +128,10 @@ async def test_the_inputs_of_the_bundle_s_own_tests_get_the_same_answers(policy:
 async def test_a_server_that_is_killed_denies_and_comes_back(own: OpaProcess, bundle: Path, verdicts: Path) -> None:
     async with open_remote(OpaServer(own.url, timeout_s=20.0), bundle, verdicts, check_s=0) as policy:
         assert (await policy.decide(ALLOWED)).allow
+        await policy.check()
         own.kill()
+        with pytest.raises(PolicyDenied, match=own.url):
+            await policy.check()
         for _ in range(8):
             decision = await policy.decide(ALLOWED)
             assert not decision.allow

@@ -53,9 +53,9 @@ def test_each_service_does_its_own_steps_and_drains_in_good_order(spread: Site) 
     assert sum(value for name, value in counted["llm"].items() if name.startswith("multiagent_model_calls_total"))
     checks = {role: set(service.readiness()[1]) for role, service in services.items()}
     assert checks == {
-        "orchestrator": {"start", "storage", "engine"},
-        "agent": {"start", "storage", "engine", "sandbox"},
-        "llm": {"start", "storage", "engine"},
+        "orchestrator": {"start", "storage", "engine", "policy"},
+        "agent": {"start", "storage", "engine", "policy", "sandbox"},
+        "llm": {"start", "storage", "engine", "policy"},
     }
     for service in services.values():
         service.ask_to_stop()

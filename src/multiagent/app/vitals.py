@@ -77,6 +77,7 @@ class Vitals:
             if not is_built(cache):
                 raise SandboxUnbuilt("the sandbox's runtime is not built; build it: multiagent sandbox build")
 
+        self.health.register("policy", room.policy.check)
         if room.sandbox.workers():
             self.health.register("sandbox", built)
             self.metrics.look(Look("sandbox", "The sandbox's workers and who waits for one", "state", room.workers))

@@ -30,6 +30,10 @@ class Policy(Protocol):
         """Answer; never raises for what it is asked: what cannot be decided cleanly is denied, with the reason."""
         ...
 
+    async def check(self) -> None:
+        """Raise PolicyDenied where nothing can be decided now: its server is away, or runs other rules."""
+        ...
+
     async def reload(self, directory: Path) -> str:
         """Put the bundle in this folder in place and return its hash; PolicyBroken keeps the one that decides now."""
         ...

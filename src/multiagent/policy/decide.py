@@ -40,6 +40,9 @@ class RegoPolicy:
         self._bundle_hash = bundle.hash
         return bundle.hash
 
+    async def check(self) -> None:
+        """Pass: what decides is here."""
+
     async def decide(self, ask: Ask) -> Decision:
         """Answer; whatever goes wrong on the way is a denial with its reason."""
         return await guarded(self._decide(ask))

@@ -185,6 +185,11 @@ class RemotePolicy:
         """The hash of the bundle that decides: the same as of a policy in this process."""
         return self._rules.hash
 
+    async def check(self) -> None:
+        """Raise PolicyDenied where the server gives no answer, or runs other rules."""
+        await self.prove()
+        await self._asked(next(iter(ENTRIES.values())), NOBODY[0])
+
     async def decide(self, ask: Ask) -> Decision:
         """Answer; whatever goes wrong on the way, the server's absence included, is a denial with its reason."""
         return await guarded(self._decide(ask))
