@@ -25,7 +25,8 @@ from multiagent.llm.base import CallContext, ModelInfo
 from multiagent.llm.gate_line import Line, Ticket
 from multiagent.llm.gate_refusals import busy, exceeded
 from multiagent.storage.sql.base import Reader, Writer
-from multiagent.storage.sql.ops import KeepPlaces, LeaveLine, Lose, LoseOpen, Reserve, Reserved, Settle
+from multiagent.storage.sql.line import KeepPlaces, LeaveLine
+from multiagent.storage.sql.ops import Lose, LoseOpen, Reserve, Reserved, Settle
 
 POLL_S: Final = 1.0
 """How often a waiter looks for room that another process has made."""

@@ -201,19 +201,6 @@ class Reserve(Op, frozen=True, kw_only=True):
     expires: int = 0
 
 
-class LeaveLine(Op, frozen=True, kw_only=True):
-    """Give up the places that a ticket has; see ``Reserve``. Nothing where one process writes."""
-
-    ticket: str
-
-
-class KeepPlaces(Op, frozen=True, kw_only=True):
-    """Keep the places that these tickets have until ``expires``; see ``Reserve``. Nothing where one process writes."""
-
-    tickets: tuple[str, ...]
-    expires: int
-
-
 class Reserved(msgspec.Struct, frozen=True):
     """The verdict and, where granted, the reservation's id."""
 

@@ -8,7 +8,8 @@ from typing import Final, cast
 
 from multiagent.core.budget import PASSES, Amount, Granted, Limit, Refused, ScopeKind, ScopeRef, Wait, Window
 from multiagent.core.errors import InvalidInput, NotFound, StorageError
-from multiagent.storage.sql.ops import KeepPlaces, LeaveLine, Lose, LoseOpen, Op, Reserve, Reserved, Settle, Settled
+from multiagent.storage.sql.line import KeepPlaces, LeaveLine
+from multiagent.storage.sql.ops import Lose, LoseOpen, Op, Reserve, Reserved, Settle, Settled
 from multiagent.storage.sql.postgres.scribe import Scribe
 
 _LOCK: Final = "SELECT lock_budgets($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"

@@ -6,6 +6,7 @@ from typing import Any, Final
 from multiagent.storage.sql import keeping as kept
 from multiagent.storage.sql import ops
 from multiagent.storage.sql import schedules as planned
+from multiagent.storage.sql.line import KeepPlaces, LeaveLine
 from multiagent.storage.sql.postgres import approvals, budgets, calls, keeping, schedules, steps, tasks, travel
 from multiagent.storage.sql.postgres.facts import Fact, append_facts
 from multiagent.storage.sql.postgres.scribe import Scribe
@@ -26,8 +27,8 @@ _HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], Awaitable[object]]]]
     ops.Settle: budgets.settle,
     ops.Lose: budgets.lose,
     ops.LoseOpen: budgets.lose_open,
-    ops.LeaveLine: budgets.leave_line,
-    ops.KeepPlaces: budgets.keep_places,
+    LeaveLine: budgets.leave_line,
+    KeepPlaces: budgets.keep_places,
     ops.StoreCompletion: calls.store_completion,
     ops.StoreUsage: calls.store_usage,
     ops.RecordIntent: calls.record_intent,

@@ -5,7 +5,8 @@ from typing import Final
 from multiagent.core.budget import Amount, Granted, Refused, ScopeLimit, ScopeRef, ScopeState, judge, room
 from multiagent.core.errors import InvalidInput, NotFound, StorageError
 from multiagent.core.money import LARGEST
-from multiagent.storage.sql.ops import KeepPlaces, LeaveLine, Lose, LoseOpen, Reserve, Reserved, Settle, Settled
+from multiagent.storage.sql.line import KeepPlaces, LeaveLine
+from multiagent.storage.sql.ops import Lose, LoseOpen, Reserve, Reserved, Settle, Settled
 from multiagent.storage.sql.rows import SCOPE, Value, scope_state, text, whole
 from multiagent.storage.sql.sqlite.scribe import Scribe
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from multiagent.storage.sql import keeping as kept
 from multiagent.storage.sql import ops
 from multiagent.storage.sql import schedules as planned
+from multiagent.storage.sql.line import KeepPlaces, LeaveLine
 from multiagent.storage.sql.sqlite import approvals, budgets, calls, keeping, schedules, steps, tasks
 from multiagent.storage.sql.sqlite.scribe import Scribe
 from multiagent.storage.sql.sqlite.travel import fork_task, release_task
@@ -28,8 +29,8 @@ _HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], object]]] = {
     ops.Settle: budgets.settle,
     ops.Lose: budgets.lose,
     ops.LoseOpen: budgets.lose_open,
-    ops.LeaveLine: budgets.keep_order,
-    ops.KeepPlaces: budgets.keep_order,
+    LeaveLine: budgets.keep_order,
+    KeepPlaces: budgets.keep_order,
     ops.StoreCompletion: calls.store_completion,
     ops.StoreUsage: calls.store_usage,
     ops.RecordIntent: calls.record_intent,
