@@ -10,7 +10,7 @@ class LeaveLine(Op, frozen=True, kw_only=True):
 
 
 class KeepPlaces(Op, frozen=True, kw_only=True):
-    """Keep the places that these tickets have until ``expires``; see ``ops.Reserve``. Nothing where one process writes."""
+    """Keep the places that these tickets have until ``expires``; see ``ops.Reserve``. Nothing for one process alone."""
 
     tickets: tuple[str, ...]
     expires: int
