@@ -38,7 +38,7 @@ async def checkup(place: Place, environment: Mapping[str, str]) -> list[Finding]
         _home(home),
         _configuration(home),
         await _database(place),
-        _owner(place),
+        await _workers(place),
         _sandbox(cache),
         await _policy(settings, cache),
         *await _extensions(settings),
@@ -80,7 +80,25 @@ async def _database(place: Place) -> Finding:
         rows = await tasks(place, None, "", 1)
     except PlatformError as error:
         return Finding("database", "bad", f"{error.code}: {error.message}", "see the message")
-    return Finding("database", "ok", f"newest task {rows[0].id}" if rows else "no tasks yet")
+    kind = "PostgreSQL, " if place.shared else ""
+    return Finding("database", "ok", kind + (f"newest task {rows[0].id}" if rows else "no tasks yet"))
+
+
+async def _workers(place: Place) -> Finding:
+    """Who does the work: services, where it is theirs, or the process that owns the home."""
+    if not place.served:
+        return _owner(place)
+    from multiagent.app.lacking import unpolled
+    from multiagent.app.roles import SERVICES
+
+    address = place.settings.temporal.address
+    try:
+        lacks = await unpolled(place, SERVICES)
+    except PlatformError as error:
+        return Finding("services", "bad", f"{error.code}: {error.message}", f"start Temporal at {address}")
+    if lacks:
+        return Finding("services", "note", f"Temporal at {address}", lacks)
+    return Finding("services", "ok", f"Temporal at {address}; {', '.join(SERVICES)} are served")
 
 
 def _owner(place: Place) -> Finding:

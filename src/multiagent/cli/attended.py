@@ -1,14 +1,13 @@
 """Who works on a place's tasks, in words: what to say where nobody has taken something yet."""
 
+from multiagent.app.lacking import UNTAKEN
 from multiagent.app.place import Place
-
-SERVE = "multiagent serve all"
 
 
 def unattended(place: Place, task: str) -> str:
     """Return what to say where nobody may be at work on a task."""
     if place.served:
-        return f"no service has taken it yet; start one: {SERVE}"
+        return UNTAKEN
     return f"no process works on this home; go on with the task: multiagent tasks follow {task}"
 
 

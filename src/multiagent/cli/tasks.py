@@ -10,6 +10,7 @@ from multiagent.cli import events, output, report, steer
 from multiagent.cli.home import LOAD, here
 from multiagent.core.errors import InvalidInput
 from multiagent.core.money import show_usd
+from multiagent.core.task import FINISHED
 from multiagent.core.tool import ASK_USER
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def show(task: TASK, json: JSON = False) -> None:
     import asyncio
 
     from multiagent.app.decide import approvals
+    from multiagent.app.lacking import lacking
     from multiagent.app.look import look
 
     place = here()
@@ -82,7 +84,8 @@ def show(task: TASK, json: JSON = False) -> None:
     waiting = asyncio.run(approvals(place, task=task))
     if json:
         waits = [{"approval": one.id, "tool": one.tool, "step": one.step, "expires": one.expires} for one in waiting]
-        output.as_json({**report.as_json(record), "waits_for": waits})
+        lacks = "" if record.status in FINISHED else asyncio.run(lacking(place, task))
+        output.as_json({**report.as_json(record), "waits_for": waits, "lacks": lacks})
         return
     output.answer(f"query: {record.query}")
     for one in waiting:

@@ -1,7 +1,7 @@
 """Which engine runs: the only place that names engines."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -94,6 +94,18 @@ async def open_temporal(
     yield TemporalEngine(ground)
 
 
+async def count_workers(options: TemporalOptions, objects: Objects, services: Sequence[Queue]) -> tuple[int, ...]:
+    """Return how many processes do the steps of each service now, of an orchestrator those that run workflows.
+
+    Raises EngineUnavailable where the server is away, ConfigInvalid as ``open_temporal`` does.
+    """
+    with _packages():
+        from multiagent.engines.temporal.connect import Link
+        from multiagent.engines.temporal.pending import polled
+
+    return await polled(Link(options, objects), services)
+
+
 @asynccontextmanager
 async def open_workers(
     options: TemporalOptions,
@@ -125,14 +137,22 @@ def _ground(
     workflows: Sequence[Workflow[Any, Any]],
     steps: Sequence[Step[Any, Any]],
 ) -> "Ground":
-    try:
+    with _packages():
         from multiagent.engines.temporal.connect import Link
         from multiagent.engines.temporal.ground import Ground
-    except ModuleNotFoundError as error:
-        raise ConfigInvalid(f"{INSTALL} ({error.name} is missing)") from None
+
     by_name, codes = _by_name(workflows, steps)
     link = Link(options, parts.objects)
     return Ground(link, parts.writer, parts.reader, parts.objects, parts.clock, parts.ids(), by_name, codes)
+
+
+@contextmanager
+def _packages() -> Iterator[None]:
+    """Say what to install where a package is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigInvalid(f"{INSTALL} ({error.name} is missing)") from None
 
 
 def _by_name(
