@@ -32,7 +32,7 @@ from multiagent.orchestrator.sessions import Sessions
 from multiagent.orchestrator.steps import usable
 from multiagent.orchestrator.uploads import Uploads
 from multiagent.orchestrator.workflows import TASK
-from multiagent.storage.factory import Storage
+from multiagent.storage.factory import Storage, open_sequencer
 from multiagent.tools.base import Runner
 
 TENANT: Final = "local"
@@ -149,8 +149,10 @@ async def open_platform(
         platform.offline_hint = offline_hint(members.gate, environment)
         if room.gate is not None:
             await room.gate.recover(TENANT)
-        if settings.storage.url:
+        if storage.notices is not None:
             dispatcher.approvals = Approvals(storage.writer, storage.reader, members.clock, Rechecker(room.asker))
+            stack.callback(storage.notices.on_command(dispatcher.wake))
+            await stack.enter_async_context(open_sequencer(settings.storage.url))
         else:
             await stack.enter_async_context(open_intake(home, room.asker, service, host))
         platform.resumed = await engine.recover(host.lacks)

@@ -24,7 +24,7 @@ from multiagent.engines.temporal.options import TemporalOptions
 from multiagent.orchestrator.approvals import Approvals
 from multiagent.orchestrator.dispatcher import Dispatcher
 from multiagent.orchestrator.workflows import TASK
-from multiagent.storage.factory import Storage
+from multiagent.storage.factory import Storage, open_sequencer, open_turn
 
 PROCESSES: Final = "processes"
 """The folder of the home in which each process has one of its own, by number, for as long as it lives."""
@@ -122,12 +122,17 @@ def _owned(stack: ExitStack, folder: Path) -> Path:
 async def leading(serving: Serving, vitals: Vitals, ground: Ground) -> AsyncIterator[None]:
     """Hand commands to the engine during the block, beside other orchestrators."""
     members, storage, asker = ground.members, ground.storage, ground.room.asker
+    url = members.settings.storage.url
     shown = await every_step(asker, members.extensions)
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(open_temporal(ground.options, ground.parts, (TASK,), shown))
         dispatcher = Dispatcher(storage.writer, storage.reader, engine, members.clock, width=WIDTH)
+        dispatcher.turn = await stack.enter_async_context(open_turn(url, "deliver commands"))
         dispatcher.approvals = Approvals(storage.writer, storage.reader, members.clock, Rechecker(asker))
         vitals.commands(dispatcher.waiting)
+        if storage.notices is not None:
+            stack.callback(storage.notices.on_command(dispatcher.wake))
+            await stack.enter_async_context(open_sequencer(url))
         if not serving.place.shared:
             await stack.enter_async_context(_inbox(serving, ground, dispatcher))
         await stack.enter_async_context(background(dispatcher.run()))

@@ -22,7 +22,7 @@ from multiagent.orchestrator.approvals import DECISION, Approvals, Decision
 from multiagent.orchestrator.forking import fork
 from multiagent.orchestrator.keeping import KINDS, keep
 from multiagent.orchestrator.signals import send
-from multiagent.storage.sql.base import CommandRow, Reader, Writer
+from multiagent.storage.sql.base import CommandRow, Reader, Turn, Writer
 from multiagent.storage.sql.ops import AppendEvent, DeliverCommand, Op, UpdateTask
 
 POLL_S: Final = 1.0
@@ -54,6 +54,8 @@ class Dispatcher:
         self._engine = engine
         self._clock = clock
         self._woken = asyncio.Event()
+        self.turn: Turn | None = None
+        """Set where other processes deliver, too: one does at a time, so that nothing is done twice for nothing."""
         self.approvals: Approvals | None = None
         """Set where people's decisions are taken that come as commands, not through an inbox."""
 
@@ -87,7 +89,7 @@ class Dispatcher:
     async def deliver(self) -> int:
         """Deliver all commands there are; return how many. A retryable error is raised once the others are done."""
         delivered = 0
-        while commands := await self._reader.commands(MOST):
+        while self._mine() and (commands := await self._reader.commands(MOST)):
             self._seen = len(commands)
             of_tasks: dict[str, list[CommandRow]] = {}
             for command in commands:
@@ -99,6 +101,9 @@ class Dispatcher:
                 raise failed[0]
         self._seen = 0
         return delivered
+
+    def _mine(self) -> bool:
+        return self.turn is None or self.turn.mine()
 
     async def _some(self, left: Iterator[list[CommandRow]], failed: list[PlatformError]) -> int:
         """Deliver the commands of one task after the other; one that has to wait holds up those of its own task."""

@@ -1,7 +1,7 @@
 """Whose turn it is, of all processes that do the same work: that one's whose session holds a lock of the database.
 
-The lock goes with the session: when the process dies, and when it stands still for longer than ``LEASE_S``. One that was
-not dead, only slow, may work beside its successor for a moment; so such work must bear being done twice.
+The lock goes with the session: when the process dies, and when it stands still for longer than ``LEASE_S``. One that
+was not dead, only slow, may work beside its successor for a moment; so such work must bear being done twice.
 """
 
 import asyncio
