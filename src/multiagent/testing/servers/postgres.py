@@ -122,7 +122,8 @@ class PostgresServer:
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Run one statement outside any transaction; return what it answers, unaligned."""
-        return self._run("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement, self.url(database))
+        url = database if "/" in database else self.url(database)
+        return self._run("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement, url)
 
     def _create(self, template: str) -> str:
         self._made += 1

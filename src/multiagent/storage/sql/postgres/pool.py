@@ -23,6 +23,9 @@ REACH_S: Final = 2.0
 COMMAND_S: Final = 30.0
 """How long a statement may take, seen from here; the server ends it a little earlier."""
 
+CLOSE_S: Final = 2.0
+"""How long to part in good order."""
+
 _BACKOFF_S: Final = 0.05
 _STATEMENTS: Final = 256  # more than there are
 _SETTINGS: Final = {
@@ -71,11 +74,7 @@ class Pool:
         """Close all; those that are lent are closed when they come back."""
         self._closed = True
         idle, self._idle = self._idle, []
-        for connection in idle:
-            try:
-                await connection.close(timeout=CONNECT_S)
-            except RAISED:
-                connection.terminate()
+        await asyncio.gather(*map(_close, idle))
 
     async def _slot(self) -> None:
         try:
@@ -113,6 +112,13 @@ class Pool:
             else:
                 self._refused = None
                 return connection
+
+
+async def _close(connection: Connection) -> None:
+    try:
+        await connection.close(timeout=CLOSE_S)
+    except RAISED:
+        connection.terminate()
 
 
 async def connect(url: str) -> Connection:

@@ -17,7 +17,7 @@ from multiagent.storage.objects.base import Bodies
 from multiagent.storage.sql.ops import AppendEvent, Op
 from multiagent.storage.sql.postgres.faults import RAISED, again, lost, storage_error
 from multiagent.storage.sql.postgres.handlers import perform
-from multiagent.storage.sql.postgres.lanes import Lanes, Request, waiting_behind
+from multiagent.storage.sql.postgres.lanes import Lanes, Request
 from multiagent.storage.sql.postgres.pool import Pool
 from multiagent.storage.sql.postgres.scribe import Connection, Scribe
 
@@ -267,12 +267,10 @@ class PostgresWriter:
         for one in batch:
             if one.future is not None or not error.retryable:
                 self._refuse(one, error)
-        if error.retryable:
-            for one in queued:
+        if queued and error.retryable:
+            for one in queued[1:]:
                 one.running = False
-            for one in queued:
-                if not one.waits:
-                    self._hold(one, error)
+            self._hold(queued[0], error)
 
     def _refuse(self, request: Request, error: PlatformError) -> None:
         if request.future is not None and not request.future.done():
@@ -282,8 +280,7 @@ class PostgresWriter:
     def _hold(self, held: Request, error: PlatformError) -> None:
         """Try a queued request again in a while; what waits for it to be committed learns that it is not."""
         self._held[held] = (error, self._loop.call_later(HELD_S, self._retry, held))
-        for behind in tuple(waiting_behind(held)):
-            self._lanes.pass_by(behind, held)
+        for behind in self._lanes.blocked_by(held):
             self._refuse(behind, error)
 
     def _retry(self, held: Request) -> None:
