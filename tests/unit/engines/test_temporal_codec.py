@@ -85,8 +85,16 @@ async def test_a_tampered_a_foreign_and_a_cut_payload_are_refused(objects: Local
     for data in (sealed.data[:-1] + bytes([sealed.data[-1] ^ 1]), sealed.data[:5], b""):
         with pytest.raises(EngineError, match="tampered"):
             await codec.decode([Payload(metadata=dict(sealed.metadata), data=data)])
-    with pytest.raises(EngineError, match="not encrypted by this platform"):
-        await codec.decode([payload_of(b"text")])
+    converter = converter_with(codec)
+    for hint in (Sent, bytes):
+        with pytest.raises(EngineError, match="not encrypted by this platform"):
+            await converter.decode([payload_of("ACTIVITY_ID_NOT_STARTED")], [hint])
+    assert await converter.decode([payload_of("ACTIVITY_ID_NOT_STARTED")]) == [None]
+
+
+async def test_what_the_server_itself_says_of_an_activity_nobody_had_passes(objects: LocalObjects) -> None:
+    said = Payload(metadata={"encoding": b"json/plain"}, data=b'"ACTIVITY_ID_NOT_STARTED"')
+    assert await SealingCodec(KEY, (), objects).decode([said]) == [said]
 
 
 def test_a_key_of_another_length_is_refused(objects: LocalObjects) -> None:

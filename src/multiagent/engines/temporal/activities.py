@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from datetime import timedelta
 from typing import Final, TypeVar
 
 import msgspec
 from temporalio import activity
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from multiagent.core.errors import EngineError, NonDeterminism, NotFound, PlatformError
+from multiagent.core.errors import EngineError, EngineUnavailable, NonDeterminism, NotFound, PlatformError
 from multiagent.core.events import EventDraft, EventKind
 from multiagent.core.facts import StepEnded
 from multiagent.core.outcome import Failure, failure
@@ -38,6 +39,8 @@ from multiagent.engines.turns import Turns
 from multiagent.storage.sql.ops import AppendEvent, AppendOutcome, StoredResult, StoreResult
 
 T = TypeVar("T")
+HELD: Final = timedelta(seconds=1)
+"""How often a step that lost its worker looks whether its paused task goes on."""
 BEAT_SECONDS: Final = 0.5
 """How often a running step is said to be alive, and its worker learns that it is cancelled."""
 
@@ -65,8 +68,10 @@ class Activities:
         beat = _Beat()
         beat.start()
         try:
-            with_means = Wrapper(self._means, self._turns, call, info.activity_type, _wanted)
-            found = await with_means.run(first=info.attempt == 1)
+            if info.attempt > 1:
+                await self._check_not_held(call)
+            wrapper = Wrapper(self._means, self._turns, call, info.activity_type, _wanted)
+            found = await wrapper.run(first=info.attempt == 1)
         except PlatformError as error:
             raise _passing(error) from error
         finally:
@@ -93,6 +98,18 @@ class Activities:
     async def recall(self, call: RecallCall) -> Past:
         """Answer a run's past."""
         return await _passing_on(self._recall(call))
+
+    async def _check_not_held(self, call: StepCall) -> None:
+        """Put off a step that lost its worker where its task was paused meanwhile: it begins again once it goes on."""
+        row = await self._means.reader.task(call.tenant, call.task)
+        if row is not None and row.status == "paused":
+            raise ApplicationError(
+                f"task {call.task} is paused; step {call.key} begins again once it goes on",
+                Carried(retryable=True),
+                type=EngineUnavailable.code,
+                next_retry_delay=HELD,
+                category=ApplicationErrorCategory.BENIGN,
+            )
 
     async def _finish(self, call: FinishCall) -> None:
         *facts, last = call.riders.facts
