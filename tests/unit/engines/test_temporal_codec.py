@@ -92,11 +92,6 @@ async def test_a_tampered_a_foreign_and_a_cut_payload_are_refused(objects: Local
     assert await converter.decode([payload_of("ACTIVITY_ID_NOT_STARTED")]) == [None]
 
 
-async def test_what_the_server_itself_says_of_an_activity_nobody_had_passes(objects: LocalObjects) -> None:
-    said = Payload(metadata={"encoding": b"json/plain"}, data=b'"ACTIVITY_ID_NOT_STARTED"')
-    assert await SealingCodec(KEY, (), objects).decode([said]) == [said]
-
-
 def test_a_key_of_another_length_is_refused(objects: LocalObjects) -> None:
     with pytest.raises(ConfigInvalid, match="32 bytes"):
         SealingCodec(b"short", (), objects)

@@ -13,6 +13,8 @@ from multiagent.engines.kernel import decoder, encode
 
 T = TypeVar("T")
 ENCODING: Final = "encoding"
+FOREIGN: Final = b"multiagent/foreign"
+"""What was not written by this platform: nothing is read of it."""
 _JSON: Final = b"json/plain"
 _BYTES: Final = b"binary/plain"
 _NULL: Final = b"binary/null"
@@ -61,6 +63,8 @@ def read(value: RawValue, record: type[T]) -> T:
 
 def read_payload(payload: Payload, record: type[T]) -> T:
     """Return a payload as the record it is; EngineError where it is none."""
+    if payload.metadata.get(ENCODING) == FOREIGN:
+        raise EngineError("a payload on the Temporal server is not encrypted by this platform; it is not read")
     try:
         return decoder(record).decode(payload.data)
     except msgspec.MsgspecError as error:
@@ -80,8 +84,6 @@ def _value(payload: Payload, hint: Any) -> object:  # noqa: ANN401 — whatever 
     if hint is RawValue:
         return RawValue(payload)
     encoding = payload.metadata.get(ENCODING, b"")
-    if encoding == _NULL:
+    if encoding == _NULL or (encoding == FOREIGN and hint is Any):
         return None
-    if encoding == _BYTES:
-        return payload.data
-    return decoder(hint).decode(payload.data)
+    return payload.data if encoding == _BYTES else read_payload(payload, hint)
