@@ -21,6 +21,7 @@ from multiagent.core.errors import EngineOwned, EngineUnavailable, PlatformError
 from multiagent.engines.base import Workers
 from multiagent.engines.factory import EngineParts, open_temporal, open_workers, own_home
 from multiagent.engines.temporal.options import TemporalOptions
+from multiagent.llm.overdue import watch_overdue
 from multiagent.orchestrator.approvals import Approvals
 from multiagent.orchestrator.dispatcher import Dispatcher
 from multiagent.orchestrator.workflows import TASK
@@ -136,6 +137,7 @@ async def leading(serving: Serving, vitals: Vitals, ground: Ground) -> AsyncIter
         if not serving.place.shared:
             await stack.enter_async_context(_inbox(serving, ground, dispatcher))
         await stack.enter_async_context(background(dispatcher.run()))
+        await stack.enter_async_context(background(watch_overdue(storage.writer, storage.reader, members.clock)))
         yield
 
 

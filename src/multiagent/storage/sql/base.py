@@ -194,6 +194,10 @@ class Reader(Protocol):
         """Return undelivered commands of all tenants, oldest first."""
         ...
 
+    async def overdue(self, time: int, limit: int = 100) -> tuple[tuple[str, str], ...]:
+        """Return tenant and id of the reservations of all tenants that are held past their deadline, at ``time``."""
+        ...
+
     async def events(self, tenant: str, task: str, after: int = 0, limit: int = 1000) -> tuple[Event, ...]:
         """Return events with ``seq`` over ``after``, in order, payloads included."""
         ...

@@ -139,6 +139,12 @@ class BudgetSuite:
         assert await sql.writer.commit(LoseOpen(tenant=TENANT, key="b", time=NOW)) == (1,)
         assert await booked(sql) == (Amount(4), Amount(1), False)
 
+    async def test_what_is_held_past_its_deadline_is_found_whoever_holds_it(self, sql: Sql) -> None:
+        await sql.writer.commit(holds("r1", 1), holds("r2", 1, owner="o2"), holds("r3", 1), loses("r3"))
+        assert await sql.reader.overdue(NOW + 100) == ()
+        assert sorted(await sql.reader.overdue(NOW + 101)) == [(TENANT, "r1"), (TENANT, "r2")]
+        assert len(await sql.reader.overdue(NOW + 101, 1)) == 1
+
     async def test_the_newest_limit_counts(self, sql: Sql) -> None:
         assert (await sql.writer.commit(holds("r1", 60)))[0] == Reserved(Granted(), "r1")
         assert (await sql.writer.commit(holds("r2", 60)))[0] == Reserved(Wait((TASK,)))

@@ -124,6 +124,11 @@ class PostgresReader:
         sql = f"SELECT {COMMAND} FROM commands WHERE delivered_at IS NULL ORDER BY time, id LIMIT $1"
         return tuple(map(command_row, await self._rows(sql, limit)))
 
+    async def overdue(self, time: int, limit: int = 100) -> tuple[tuple[str, str], ...]:
+        """See ``Reader.overdue``."""
+        sql = "SELECT tenant_id, id FROM reservations WHERE state = 'held' AND deadline < $1 ORDER BY deadline LIMIT $2"
+        return tuple((text(row[0]), text(row[1])) for row in await self._rows(sql, time, limit))
+
     async def events(self, tenant: str, task: str, after: int = 0, limit: int = 1000) -> tuple[Event, ...]:
         """See ``Reader.events``."""
         rows = await self._rows(_EVENTS, tenant, task, after, limit)

@@ -160,6 +160,11 @@ class SqliteReader:
         rows = await self._rows(f"{sql} ORDER BY time, id LIMIT ?", (limit,))
         return tuple(map(command_row, rows))
 
+    async def overdue(self, time: int, limit: int = 100) -> tuple[tuple[str, str], ...]:
+        """See ``Reader.overdue``."""
+        sql = "SELECT tenant_id, id FROM reservations WHERE state = 'held' AND deadline < ? ORDER BY deadline LIMIT ?"
+        return tuple((text(row[0]), text(row[1])) for row in await self._rows(sql, (time, limit)))
+
     async def events(self, tenant: str, task: str, after: int = 0, limit: int = 1000) -> tuple[Event, ...]:
         """See ``Reader.events``."""
         rows = await self._rows(_EVENTS, (tenant, task, after, limit))
