@@ -63,11 +63,12 @@ async def gate_over(
     tries: int = 3,
     owner: str = "test",
     model_day: Limit | None = None,
+    url: str = "",
 ) -> AsyncIterator[Bench]:
     clock = clock or SystemClock()
     ids = SystemIds()
     home.mkdir(parents=True, exist_ok=True)
-    async with open_storage(home, clock=clock, ids=ids, synchronous="NORMAL") as storage:
+    async with open_storage(home, clock=clock, ids=ids, synchronous="NORMAL", url=url) as storage:
         backoff = Backoff(base=0.001, most=0.002)
         settings = GateSettings(owner=owner, tries=tries, backoff=backoff, model_day=model_day or Limit())
         parts = GateStorage(storage.writer, storage.reader, storage.kv)

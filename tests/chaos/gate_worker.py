@@ -1,4 +1,8 @@
-"""A process that makes model calls until it dies: HOME URL COUNT PARALLEL LIMIT [FAULT NTH]."""
+"""A process that makes model calls until it dies: HOME URL COUNT PARALLEL LIMIT [FAULT NTH].
+
+With GATE_DATABASE several do so on one PostgreSQL, and GATE_FIRST is the number of the first question. GATE_TOGETHER
+lets it wait, once it is ready, for a line on its input.
+"""
 
 import asyncio
 import os
@@ -36,11 +40,16 @@ def die_at(place: str, nth: int) -> None:
 async def main(home: Path, url: str, count: int, parallel: int, limit: int) -> None:
     """Make the calls that are not made yet, print each, then wait to be killed."""
     width = asyncio.Semaphore(parallel)
+    database, first = os.environ.get("GATE_DATABASE", ""), int(os.environ.get("GATE_FIRST", "0"))
     async with Connections() as connections:
         provider = OpenAiProvider("fake", url, "key", connections, Profile(), Timeouts())
         serving = Serving(stub_model(vendor="fake"), provider)
-        async with gate_over(home, [serving], owner=f"worker-{os.getpid()}") as bench:
-            await bench.gate.recover(TENANT)
+        async with gate_over(home, [serving], owner=f"worker-{os.getpid()}", url=database) as bench:
+            if not database:
+                await bench.gate.recover(TENANT)
+            if "GATE_TOGETHER" in os.environ:
+                print("ready", flush=True)
+                await asyncio.to_thread(sys.stdin.readline)
 
             async def one(number: int) -> None:
                 scopes = [ScopeLimit(scope, Limit(tokens=limit)) for scope in SCOPES]
@@ -54,7 +63,7 @@ async def main(home: Path, url: str, count: int, parallel: int, limit: int) -> N
                     else:
                         print("answered", number, flush=True)
 
-            await asyncio.gather(*(one(number) for number in range(count)))
+            await asyncio.gather(*(one(number) for number in range(first, first + count)))
         print("idle", flush=True)
         await asyncio.Event().wait()
 
