@@ -49,7 +49,7 @@ class SealingCodec(PayloadCodec):
         return [await self._seal(payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Return each payload as it was, and an empty one for what was not sealed at all: the server itself writes some.
+        """Return each payload as it was, and an empty one for what was not sealed: the server itself writes some.
 
         EngineError for one that no key here opens, or that was tampered with.
         """
