@@ -38,8 +38,9 @@ class Bench:
     recoveries = 1
     """How often the log tells that a run was gone on with, a restart."""
 
-    def __init__(self, home: Path, register: Register) -> None:
+    def __init__(self, home: Path, register: Register, kind: type[RecordedEngine] = RecordedEngine) -> None:
         self._home = home
+        self._kind = kind
         self._register = register
         self._stack = AsyncExitStack()
         self._workflows: Sequence[Workflow[Any, Any]] = WORKFLOWS
@@ -57,7 +58,7 @@ class Bench:
         parts = EngineParts(self.storage.writer, self.storage.reader, self.storage.objects, self.clock, self._ids)
         opening = await self._opened_engine(parts, workflows, [Step(one, self._run) for one in (WORK, TIDY, LIMITED)])
         self.engine = await self._stack.enter_async_context(
-            recorded_by(self._register, self._home, parts, workflows, opening)
+            recorded_by(self._register, self._home, parts, workflows, opening, self._kind)
         )
 
     def _opened_storage(self) -> AbstractAsyncContextManager[Storage]:

@@ -9,27 +9,53 @@ from typing import Any, Final
 from multiagent.core.step import Queue
 from multiagent.engines.base import Engine, Step, Workers, Workflow
 from multiagent.engines.factory import EngineParts, open_temporal, open_workers
+from multiagent.engines.kernel import PAUSE, RESUME
 from multiagent.engines.temporal.options import TemporalOptions
 from multiagent.testing.bench import GUARD, Bench
 from multiagent.testing.clock import PushedClock
-from multiagent.testing.replayed import Register
+from multiagent.testing.replayed import RecordedEngine, Register
 from multiagent.testing.servers.temporal import TemporalServer
 from multiagent.testing.workflows import WORKFLOWS
 
 SERVICES: Final[tuple[Queue, ...]] = ("orchestrator", "agent")
 KEY: Final = b"a key of 32 bytes, for tests only"[:32]
+TICK: Final = 0.005
 _TIMER_S: Final = 2
+
+
+class SettledEngine(RecordedEngine):
+    """Waits until what was sent is taken, as an engine of this process does: the server has it before that."""
+
+    async def signal(self, tenant: str, task: str, name: str, value: bytes, id: str) -> None:  # noqa: A002 - the port's
+        """See ``Engine.signal``."""
+        await super().signal(tenant, task, name, value, id)
+        await self._taken(tenant, task, f"{name}~{id}")
+
+    async def pause(self, tenant: str, task: str, reason: str, id: str) -> None:  # noqa: A002 - the port's
+        """See ``Engine.pause``."""
+        await super().pause(tenant, task, reason, id)
+        await self._taken(tenant, task, f"{PAUSE}~{id}")
+
+    async def resume(self, tenant: str, task: str, id: str) -> None:  # noqa: A002 - the port's
+        """See ``Engine.resume``."""
+        await super().resume(tenant, task, id)
+        await self._taken(tenant, task, f"{RESUME}~{id}")
+
+    async def _taken(self, tenant: str, task: str, key: str) -> None:
+        async with asyncio.timeout(GUARD):
+            while all(row.key != key for row in await self.history(tenant, task)):  # noqa: ASYNC110 — it tells nobody
+                await asyncio.sleep(TICK)
 
 
 class TemporalBench(Bench):
     """See ``Bench``. Timers of workflows are the server's own, so they are short; limits of steps are pushed on."""
 
     clock: PushedClock
-    tick = 0.005
+    tick = TICK
     recoveries = 0
 
     def __init__(self, home: Path, register: Register, options: TemporalOptions) -> None:
-        super().__init__(home, register)
+        super().__init__(home, register, SettledEngine)
         self.clock = PushedClock()
         self.options = options
         self.workers: Workers

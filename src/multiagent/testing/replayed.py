@@ -215,13 +215,14 @@ async def recorded_by(
     parts: EngineParts,
     workflows: Sequence[Workflow[Any, Any]],
     opening: AbstractAsyncContextManager[Engine],
+    kind: type[RecordedEngine] = RecordedEngine,
 ) -> AsyncIterator[RecordedEngine]:
     """Open any engine; at the end keep every run that was started through it."""
     by_name = {workflow.name: workflow for workflow in workflows}
     async with opening as engine:
-        recorded = RecordedEngine(engine, str(home), register, parts.reader)
+        recorded = kind(engine, str(home), register, parts.reader)
         yield recorded
-    for (tenant, task), name in recorded.seen.items():
+    for (tenant, task), name in list(recorded.seen.items()):
         await register.record(str(home), task, parts.reader, parts.objects, by_name[name], tenant)
 
 

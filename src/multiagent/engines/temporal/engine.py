@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import msgspec
 from temporalio.client import Client, WorkflowQueryFailedError, WorkflowQueryRejectedError
 
-from multiagent.core.errors import EngineError, EngineUnavailable, InvalidInput, NotFound
+from multiagent.core.errors import EngineError, EngineUnavailable, InvalidInput, NotFound, StorageError
 from multiagent.core.events import EventHeader
 from multiagent.core.outcome import Failure, Outcome
 from multiagent.core.task import FINISHED
@@ -136,10 +136,7 @@ class TemporalEngine:
         row = await reader.task(tenant, new_id)
         if row is None:
             source = await self._ground.row(tenant, parent)
-            wish = Wish(source, self._ground.workflow(source.workflow), new_id, at, changes)
-            opened = await forked(self._ground, wish)
-            if opened is not None:
-                opened.kernel.drop()
+            await self._fork(Wish(source, self._ground.workflow(source.workflow), new_id, at, changes))
             row = await reader.task(tenant, new_id)  # where it was taken meanwhile, it may be this very fork
         if row is None or row.parent_id != parent:
             raise InvalidInput(f"the id {new_id} is taken by another task; give the fork a new one")
@@ -183,6 +180,17 @@ class TemporalEngine:
         if row is None or not made.created:
             raise InvalidInput(f"task id {task} is taken by another tenant")
         return row
+
+    async def _fork(self, wish: Wish) -> None:
+        """Write a fork, all of it; nothing where somebody writes one of that id at the same time."""
+        try:
+            opened = await forked(self._ground, wish)
+        except StorageError as error:
+            if error.retryable or await self._ground.reader.task(wish.parent.tenant, wish.new_id) is None:
+                raise
+        else:
+            if opened is not None:
+                opened.kernel.drop()
 
     async def _deliver(self, tenant: str, task: str, key: str, value: bytes) -> None:
         async def send(client: Client) -> None:
