@@ -113,6 +113,17 @@ class Site:
         self.services.append(service)
         return service
 
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Begin a command of the terminal, as somebody does who may stop it; its standard error can be read."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "multiagent.cli.main", *arguments],
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the terminal to its end."""
         return subprocess.run(
