@@ -5,11 +5,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from multiagent.core.budget import Amount
 from multiagent.core.messages import ToolCall, says
 from multiagent.core.principal import Principal
 from multiagent.core.usage import Usage
 from multiagent.llm.base import CallContext, Finish, ModelRequest, PartDone, ResponseFormat, StreamEnd
 from multiagent.llm.gate_endpoints import Serving
+from multiagent.storage.sql.ops import Reserve
 from multiagent.testing.suites.llm import LOOK, asks, calls
 from multiagent.testing.vendor_stub import VendorStub, stub_model
 from tests.adapters.gate_bench import Bench, gate_over
@@ -97,3 +99,20 @@ async def test_a_hit_is_committed_under_its_key(tmp_path: Path) -> None:
         answer = await bench.gate.complete(asks(), call)
         assert (answer.cached, answer.cost_pico) == ("completion", 0)
         assert answer.saved_pico > 0
+
+
+async def test_a_hit_closes_what_a_run_of_the_call_held_that_died(tmp_path: Path) -> None:
+    """Its process is gone, and this one needs no reservation: nobody else would come by that one again."""
+    async with gate_over(tmp_path, [Serving(MODEL, VendorStub())]) as bench:
+        await cached(bench, asks())
+        call, used = calls(bench.clock), await bench.used()
+        await bench.storage.writer.commit(
+            Reserve(
+                tenant=call.principal.tenant, id="r-gone", key=call.key, attempt=1, task="t1", scopes=call.scopes,
+                need=Amount(40), time=bench.clock.now(), deadline=call.deadline, owner="gone",
+            )
+        )  # fmt: skip
+        assert await bench.held() == Amount(40)
+        assert await cached(bench, asks(), call) == "exact"
+        assert (await bench.held(), await bench.lost()) == (Amount(), Amount(40))
+        assert (await bench.used()).tokens == used.tokens + 40

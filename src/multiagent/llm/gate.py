@@ -170,12 +170,18 @@ class ModelGate:
             key = cache_key(job.request, job.asked, job.call)
             hit = await self._cache.find(key)
             if hit is not None:
-                await self._storage.writer.commit(*self._attempts.record_ops(job, hit, "cache/exact", None))
+                await self._storage.writer.commit(
+                    self._left_open(job), *self._attempts.record_ops(job, hit, "cache/exact", None)
+                )
                 return hit
         answer = await self._chain(job, allowed, denials)
         if key and may_keep(answer):
             await self._cache.keep(key, answer)
         return answer
+
+    def _left_open(self, job: Job) -> LoseOpen:
+        """What a run of this call held that died, in any process: this one needs none."""
+        return LoseOpen(tenant=job.call.principal.tenant, key=job.call.key, time=self._clock.now())
 
     async def _completion(self, job: Job) -> Answer | None:
         stored = await self._storage.reader.completion(job.call.principal.tenant, job.call.key)
