@@ -1,5 +1,7 @@
 """Assembly of the embedded platform: one process that does all there is to do in a home."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ from multiagent.app.roles import Crew, crew, open_room
 from multiagent.app.snapshot import task_settings
 from multiagent.app.vitals import Vitals
 from multiagent.config.settings import Places, Settings
+from multiagent.core.errors import EngineOwned
 from multiagent.core.events import Event
 from multiagent.core.principal import Principal
 from multiagent.core.task import FINISHED
@@ -32,10 +35,16 @@ from multiagent.orchestrator.sessions import Sessions
 from multiagent.orchestrator.steps import usable
 from multiagent.orchestrator.uploads import Uploads
 from multiagent.orchestrator.workflows import TASK
-from multiagent.storage.factory import Storage, open_sequencer
+from multiagent.storage.factory import Storage, open_sequencer, open_turn
+from multiagent.storage.sql.base import Turn
 from multiagent.tools.base import Runner
 
 TENANT: Final = "local"
+DELIVER: Final = "delivers commands"
+"""The work that one process of a database does at a time; with the embedded engine that one does all there is."""
+TURN_S: Final = 2.0
+"""How long it may take to learn whose turn it is."""
+LOOK_S: Final = 0.02
 LOCAL_USER: Final = Principal(TENANT, "user", permissions=("code_execution", "data_access"))
 """Who the terminal acts for."""
 
@@ -127,6 +136,7 @@ async def open_platform(
     async with AsyncExitStack() as stack:
         stack.enter_context(own_home(home))
         storage = await stack.enter_async_context(Place(places, settings).storage())
+        turn = await _own_database(stack, settings.storage.url)
         if vitals is not None:
             storage = vitals.storage(storage)
         room = await stack.enter_async_context(open_room(members, storage, home / "scratch"))
@@ -150,6 +160,7 @@ async def open_platform(
         if room.gate is not None:
             await room.gate.recover(TENANT)
         if storage.notices is not None:
+            dispatcher.turn = turn
             dispatcher.approvals = Approvals(storage.writer, storage.reader, members.clock, Rechecker(room.asker))
             stack.callback(storage.notices.on_command(dispatcher.wake))
             await stack.enter_async_context(open_sequencer(settings.storage.url))
@@ -158,6 +169,20 @@ async def open_platform(
         platform.resumed = await engine.recover(host.lacks)
         await stack.enter_async_context(background(dispatcher.run()))
         yield platform
+
+
+async def _own_database(stack: AsyncExitStack, url: str) -> Turn:
+    """Be the one that works on a database's tasks until the stack ends; EngineOwned where another process does."""
+    turn = await stack.enter_async_context(open_turn(url, DELIVER))
+    until = time.monotonic() + TURN_S
+    while not turn.mine():
+        if time.monotonic() > until:
+            raise EngineOwned(
+                "another process works on the tasks of this database, as a service or from another home; stop it, or "
+                "wait until it ends"
+            )
+        await asyncio.sleep(LOOK_S)
+    return turn
 
 
 def open_service(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from multiagent.agents.recheck import Rechecker
-from multiagent.app.build import TENANT, offered, open_service
+from multiagent.app.build import DELIVER, TENANT, offered, open_service
 from multiagent.app.intake import open_intake, this_host
 from multiagent.app.lifecycle import background
 from multiagent.app.roles import Crew, Room, crew, every_step, open_room
@@ -128,7 +128,7 @@ async def leading(serving: Serving, vitals: Vitals, ground: Ground) -> AsyncIter
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(open_temporal(ground.options, ground.parts, (TASK,), shown))
         dispatcher = Dispatcher(storage.writer, storage.reader, engine, members.clock, width=WIDTH)
-        dispatcher.turn = await stack.enter_async_context(open_turn(url, "deliver commands"))
+        dispatcher.turn = await stack.enter_async_context(open_turn(url, DELIVER))
         dispatcher.approvals = Approvals(storage.writer, storage.reader, members.clock, Rechecker(asker))
         vitals.commands(dispatcher.waiting)
         if storage.notices is not None:

@@ -63,8 +63,15 @@ async def _ask(place: Place, wanted: Ask, manner: output.Manner, shown: Shown) -
     with _told(_UNSURE):
         task = await hand_over(place, wanted, os.environ)
     if not manner.quiet:
-        output.say(f"task {task} is handed to process {place.owner() or 'unknown'}, which owns this home")
+        output.say(f"task {task} is handed to {_owner(place)}")
     return await Stay(place, task, manner, handed=True, shown=shown).to_its_end()
+
+
+def _owner(place: Place) -> str:
+    pid = place.owner()
+    if pid is None and place.shared:
+        return "the process that works on the tasks of this database"
+    return f"process {pid or 'unknown'}, which owns this home"
 
 
 async def take_up(place: Place, task: str, manner: output.Manner) -> int:

@@ -56,7 +56,7 @@ class PostgresTurn:
                 await self.ask()
             except RAISED as error:
                 self._drop()
-                _log.warning("whose turn it is to %s is not known: %s: %s", self._name, type(error).__name__, error)
+                _log.warning("who %s is not known now: %s: %s", self._name, type(error).__name__, error)
             await asyncio.sleep(RENEW_S)
 
     async def close(self) -> None:
