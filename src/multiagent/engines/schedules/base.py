@@ -1,12 +1,13 @@
 """The port of schedules: what is asked of them, whichever engine keeps their time."""
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
 from multiagent.core.schedule import Schedule, Span, State
 from multiagent.core.task import TaskStatus
+from multiagent.engines.base import Engine, Step, Workflow
 
 
 class ScheduledRun(msgspec.Struct, frozen=True):
@@ -78,4 +79,26 @@ class Schedules(Protocol):
 
     async def settle(self) -> None:
         """See to it that the time of every schedule is kept, after a start of this process."""
+        ...
+
+
+class SchedulesHere(Schedules, Protocol):
+    """Schedules whose time an engine in this process keeps, by a workflow and steps of their own."""
+
+    @property
+    def workflows(self) -> Sequence[Workflow[Any, Any]]:
+        """What the engine has to know of."""
+        ...
+
+    @property
+    def steps(self) -> Sequence[Step[Any, Any]]:
+        """What this process does for it."""
+        ...
+
+    def attach(self, engine: Engine, fire: Fire, stop: Stop) -> None:
+        """Say what keeps time, what accepts runs and what asks for their ends; before anything else."""
+        ...
+
+    async def run(self) -> None:
+        """Tell schedules of the ends of their runs, until cancelled."""
         ...
