@@ -98,7 +98,7 @@ class Link:
             retry_config=RetryConfig(max_elapsed_time_millis=_RETRY_MS),
             connect_timeout=CALL,
             lazy=lazy,
-            runtime=_runtime(),
+            runtime=runtime(),
         )
 
 
@@ -117,7 +117,7 @@ class Discreet(logging.Filter):
 
 
 @functools.cache
-def _runtime() -> Runtime:
+def runtime() -> Runtime:
     """Return what all clients and workers of this process share; its own log lines go to ours, discreetly."""
     for name in _TALKATIVE:
         logging.getLogger(name).addFilter(Discreet())

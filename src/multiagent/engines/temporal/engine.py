@@ -26,6 +26,7 @@ from multiagent.engines.moments import moment
 from multiagent.engines.past import replayed
 from multiagent.engines.temporal.connect import CALL
 from multiagent.engines.temporal.ground import Ground
+from multiagent.engines.temporal.history import verify
 from multiagent.engines.temporal.launching import begin_of, launch, relaunch
 from multiagent.engines.temporal.pending import pending_of
 from multiagent.engines.temporal.records import FEED, PUBLISHED, Sent, Shown
@@ -115,12 +116,16 @@ class TemporalEngine:
         return await self._ground.reader.journal(tenant, task)
 
     async def replay(self, tenant: str, task: str) -> RunResult:
-        """Feed the recorded outcomes to today's code, with no side effect; NonDeterminism where it drifts."""
+        """Feed the recorded outcomes to today's code, with no side effect; then the server's history, by its own means.
+
+        NonDeterminism where either drifts or they differ, InvalidInput where the server's is another's, or unreadable.
+        """
         row = await self._ground.row(tenant, task)
         journal = await self._ground.reader.journal(tenant, task)
         workflow = self._ground.workflow(row.workflow)
         again = await replayed(self._ground.reader, self._ground.objects, row, workflow, journal)
         again.kernel.drop()
+        await verify(self._ground, row, journal)
         return _result(row) if again.ended else RunResult("running")
 
     async def state(self, tenant: str, task: str, at: Point) -> Moment:
