@@ -5,10 +5,12 @@ import os
 import random
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from multiagent.core.budget import Amount
@@ -19,6 +21,7 @@ from multiagent.testing.clock import ManualClock
 from multiagent.testing.ids import CountedIds
 from multiagent.testing.scripted import ScriptedVendor
 from multiagent.testing.scripted_script import Reply, Script
+from multiagent.testing.servers.postgres import PostgresServer
 from multiagent.testing.suites.llm import TENANT, asks
 from multiagent.testing.vendor_stub import RATES, stub_model
 from tests.chaos.gate_worker import SCOPES
@@ -196,3 +199,47 @@ async def test_after_random_kills_of_processes_the_books_cover_the_vendors_bill(
         else:
             assert any(line.startswith("refused") for line in said)
         assert vendor.calls
+
+
+MIXES = 10_000
+_WRONG = """WITH due AS (SELECT s.kind, s.id, s.window_start,
+ sum(CASE r.state WHEN 'held' THEN r.need_tokens ELSE 0 END) AS held,
+ sum(CASE r.state WHEN 'settled' THEN r.billed_tokens WHEN 'lost' THEN r.need_tokens ELSE 0 END) AS used
+ FROM reservations r JOIN reservation_scopes s ON s.reservation = r.id GROUP BY 1, 2, 3)
+ SELECT b.kind, b.id, b.held_tokens, d.held, b.used_tokens, d.used
+ FROM budget_scopes b LEFT JOIN due d USING (kind, id, window_start)
+ WHERE b.held_tokens <> coalesce(d.held, 0) OR b.used_tokens <> coalesce(d.used, 0)
+ OR b.held_tokens + b.used_tokens > b.limit_tokens"""
+
+
+@pytest.mark.requirement("T7.mixes")
+async def test_ten_thousand_random_mixes_of_two_processes_never_deadlock_and_leak_nothing(
+    tmp_path: Path, postgres: str, postgres_server: PostgresServer
+) -> None:
+    """Reservations, settles, losses and places in lines, one to four of them a transaction, in random scopes: what
+    every scope has used and held is what its reservations say, and no two transactions ever waited for each other.
+    """
+    seed = random.randrange(2**31)
+    print("seeds", seed, seed + 1)
+    async with open_storage(tmp_path, clock=ManualClock(), ids=CountedIds(), url=postgres) as storage:
+        workers = [
+            await asyncio.create_subprocess_exec(
+                sys.executable,
+                str(ROOT / "tests/chaos/budget_worker.py"),
+                *(postgres, str(seed + number), str(MIXES // 2), "6"),
+                stdout=PIPE,
+            )
+            for number in range(2)
+        ]
+        async with asyncio.timeout(240):
+            said = [await worker.communicate() for worker in workers]
+        assert [worker.returncode for worker in workers] == [0, 0]
+        counts = sum((Counter(msgspec.json.decode(out, type=dict[str, int])) for out, _ in said), Counter[str]())
+        print(dict(counts))
+        assert all(counts[what] > 50 for what in ("Granted", "Wait", "Settle", "Lose", "LoseOpen", "LeaveLine")), counts
+        database = postgres.rpartition("/")[2]
+        assert postgres_server.sql(_WRONG, database) == ""
+        assert postgres_server.sql(f"SELECT deadlocks FROM pg_stat_database WHERE datname = '{database}'") == "0"
+        await storage.writer.commit(LoseOpen(tenant=TENANT))
+        assert postgres_server.sql(_WRONG, database) == ""
+        assert postgres_server.sql("SELECT sum(held_tokens) + sum(held_pico) FROM budget_scopes", database) == "0"

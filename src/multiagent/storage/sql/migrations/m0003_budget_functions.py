@@ -22,7 +22,7 @@ FUNCTIONS: Final = (
     "reserve",
     "tell_released",
     "lock_budgets",
-    "attempt_lock",
+    "lock_keys",
 )
 
 

@@ -1,25 +1,31 @@
--- Budgets on PostgreSQL. Everything here takes its locks in one order: the attempts that are reserved for (an advisory lock
--- each), rows of budget_scopes by (kind, id, window, window_start), rows of waiters by (ticket, scope), rows of
--- reservations by id. Texts are ordered as their code points are (COLLATE "C"), as callers sort them. A transaction that
--- calls several of these calls lock_budgets first.
+-- Budgets on PostgreSQL. Everything here takes its locks in one order: the keys that are reserved for, rows of
+-- budget_scopes by (kind, id, window, window_start), rows of waiters by (ticket, scope), rows of reservations by id.
+-- Texts are ordered as their code points are (COLLATE "C"), as callers sort them. A transaction that calls several of these
+-- functions calls lock_budgets first.
 
--- What an attempt is locked by.
-CREATE FUNCTION attempt_lock(a_tenant text, a_key text, a_attempt bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
-    SELECT hashtextextended(a_tenant || '/' || a_attempt || '/' || a_key, 6)
-$$;
+-- Lock keys: under a locked key nobody else reserves, so that what is open there stays the same. Of a tenant's keys either
+-- some are locked or, where an empty one is among them, all.
+CREATE FUNCTION lock_keys(a_tenant text, a_keys text[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF '' = ANY (a_keys) THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(a_tenant, 6));
+    ELSIF cardinality(a_keys) > 0 THEN
+        PERFORM pg_advisory_xact_lock_shared(hashtextextended(a_tenant, 6));
+        PERFORM pg_advisory_xact_lock(n.lock) FROM (
+            SELECT DISTINCT hashtextextended(a_tenant || '/' || k.key, 7) AS lock FROM unnest(a_keys) AS k (key)
+            ORDER BY lock
+        ) AS n;
+    END IF;
+END $$;
 
--- Lock the attempts, the scopes (made where they are missing), those of the reservations, and who waits for them.
+-- Lock the scopes, made where they are missing, those of the reservations, and who waits for them.
 CREATE FUNCTION lock_budgets(
     a_tenant text, a_kinds text[], a_ids text[], a_windows text[], a_starts bigint[], a_limit_tokens bigint[],
-    a_limit_pico bigint[], a_keys text[], a_attempts bigint[], a_reservations text[], a_tickets text[]
+    a_limit_pico bigint[], a_reservations text[], a_tickets text[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     l_names text[];
 BEGIN
-    PERFORM pg_advisory_xact_lock(n.lock) FROM (
-        SELECT DISTINCT attempt_lock(a_tenant, k.key, k.attempt) AS lock
-        FROM unnest(a_keys, a_attempts) AS k (key, attempt) ORDER BY lock
-    ) AS n;
     WITH asked AS (
         SELECT DISTINCT ON (n.kind, n.id, n."window", n.start) n.*
         FROM (
@@ -69,7 +75,7 @@ DECLARE
     l_line boolean;
 BEGIN
     o_released := false;
-    PERFORM pg_advisory_xact_lock(attempt_lock(a_tenant, a_key, a_attempt));
+    PERFORM lock_keys(a_tenant, ARRAY[a_key]);
     SELECT r.id INTO o_id FROM reservations r
     WHERE r.tenant_id = a_tenant AND r.key = a_key AND r.attempt = a_attempt;
     IF FOUND THEN
@@ -314,11 +320,12 @@ DECLARE
     l_one text;
     l_state text;
 BEGIN
+    PERFORM lock_keys(a_tenant, ARRAY[a_key]);
     l_open := ARRAY(SELECT open_reservations(a_tenant, a_key, a_owner, a_time));
     o_count := 0;
     o_booked := true;
     IF cardinality(l_open) > 1 THEN
-        PERFORM lock_budgets(a_tenant, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', l_open, '{}');
+        PERFORM lock_budgets(a_tenant, '{}', '{}', '{}', '{}', '{}', '{}', l_open, '{}');
     END IF;
     FOREACH l_one IN ARRAY l_open LOOP
         SELECT t.o_state, t.o_booked INTO l_state, o_booked FROM lose(a_tenant, l_one, a_time) t;

@@ -12,7 +12,8 @@ from multiagent.storage.sql.line import KeepPlaces, LeaveLine
 from multiagent.storage.sql.ops import Lose, LoseOpen, Op, Reserve, Reserved, Settle, Settled
 from multiagent.storage.sql.postgres.scribe import Scribe
 
-_LOCK: Final = "SELECT lock_budgets($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+_LOCK_KEYS: Final = "SELECT lock_keys($1, $2)"
+_LOCK: Final = "SELECT lock_budgets($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _OPEN: Final = "SELECT open_reservations($1, $2, $3, $4)"
 _RESERVE: Final = """SELECT o_verdict, o_id, o_at, o_room_tokens, o_room_pico, o_released FROM reserve($1, $2, $3, $4,
  $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"""
@@ -42,8 +43,10 @@ async def lock_budgets(scribe: Scribe, ops: Iterable[Op]) -> None:
 async def _lock(scribe: Scribe, tenant: str, ops: list[Op]) -> None:
     limits = [one for op in ops if isinstance(op, Reserve) for one in op.scopes]
     scopes = [one.scope for one in limits]
-    attempts = [op for op in ops if isinstance(op, Reserve)]
     reservations = [op.reservation for op in ops if isinstance(op, Settle | Lose)]
+    keys = [op.key for op in ops if isinstance(op, Reserve | LoseOpen)]
+    if keys:
+        await scribe.row(_LOCK_KEYS, tenant, keys)
     for op in ops:
         if isinstance(op, LoseOpen):
             reservations += [row[0] for row in await scribe.all(_OPEN, tenant, op.key, op.owner, op.time)]
@@ -52,7 +55,7 @@ async def _lock(scribe: Scribe, tenant: str, ops: list[Op]) -> None:
     await scribe.row(
         _LOCK, tenant, [one.kind for one in scopes], [one.id for one in scopes], [one.window for one in scopes],
         [one.window_start for one in scopes], [one.limit.tokens for one in limits], [one.limit.pico for one in limits],
-        [op.key for op in attempts], [op.attempt for op in attempts], reservations, tickets,
+        reservations, tickets,
     )  # fmt: skip
 
 
