@@ -11,6 +11,7 @@ from multiagent.engines.base import Engine, Step, Workers, Workflow
 from multiagent.engines.factory import EngineParts, open_temporal, open_workers
 from multiagent.engines.kernel import PAUSE, RESUME
 from multiagent.engines.temporal.options import TemporalOptions
+from multiagent.storage.factory import Storage, open_storage
 from multiagent.testing.bench import GUARD, Bench
 from multiagent.testing.clock import PushedClock
 from multiagent.testing.replayed import RecordedEngine, Register
@@ -54,11 +55,15 @@ class TemporalBench(Bench):
     tick = TICK
     recoveries = 0
 
-    def __init__(self, home: Path, register: Register, options: TemporalOptions) -> None:
+    def __init__(self, home: Path, register: Register, options: TemporalOptions, url: str = "") -> None:
         super().__init__(home, register, SettledEngine)
         self.clock = PushedClock()
         self.options = options
+        self._url = url
         self.workers: Workers
+
+    def _opened_storage(self) -> AbstractAsyncContextManager[Storage]:
+        return open_storage(self._home, clock=self.clock, ids=self._ids, synchronous="NORMAL", url=self._url)
 
     async def _opened_engine(
         self, parts: EngineParts, workflows: Sequence[Workflow[Any, Any]], steps: Sequence[Step[Any, Any]]
@@ -89,10 +94,12 @@ class TemporalBench(Bench):
 
 
 @asynccontextmanager
-async def open_temporal_bench(home: Path, register: Register, server: TemporalServer) -> AsyncIterator[TemporalBench]:
-    """Open a bench on a home, in a new namespace of a server."""
+async def open_temporal_bench(
+    home: Path, register: Register, server: TemporalServer, url: str = ""
+) -> AsyncIterator[TemporalBench]:
+    """Open a bench on a home, in a new namespace of a server; ``url`` is that of an empty PostgreSQL database."""
     options = TemporalOptions(server.address, await server.namespace(), "test", KEY)
-    bench = TemporalBench(home, register, options)
+    bench = TemporalBench(home, register, options, url)
     await bench.open()
     try:
         yield bench
