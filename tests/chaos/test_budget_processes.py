@@ -212,6 +212,7 @@ _WRONG = """WITH due AS (SELECT s.kind, s.id, s.window_start,
  OR b.held_tokens + b.used_tokens > b.limit_tokens"""
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.requirement("T7.mixes")
 async def test_ten_thousand_random_mixes_of_two_processes_never_deadlock_and_leak_nothing(
     tmp_path: Path, postgres: str, postgres_server: PostgresServer
@@ -231,7 +232,7 @@ async def test_ten_thousand_random_mixes_of_two_processes_never_deadlock_and_lea
             )
             for number in range(2)
         ]
-        async with asyncio.timeout(240):
+        async with asyncio.timeout(280):
             said = [await worker.communicate() for worker in workers]
         assert [worker.returncode for worker in workers] == [0, 0]
         counts = sum((Counter(msgspec.json.decode(out, type=dict[str, int])) for out, _ in said), Counter[str]())

@@ -1,0 +1,212 @@
+"""The line before a budget's scope that several processes share on PostgreSQL: in order, passed at most eight times."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from multiagent.core.budget import PASSES, Granted, Limit, Refused, Wait
+from multiagent.llm.gate_bounds import prompt_bound
+from multiagent.llm.gate_endpoints import Serving
+from multiagent.storage.factory import open_storage
+from multiagent.storage.sql.line import KeepPlaces, LeaveLine
+from multiagent.storage.sql.ops import Reserve, Reserved
+from multiagent.testing.clock import ManualClock
+from multiagent.testing.ids import CountedIds
+from multiagent.testing.servers.postgres import PostgresServer
+from multiagent.testing.suites.llm import asks, limited
+from multiagent.testing.suites.sql import NOW, TENANT, Sql
+from multiagent.testing.suites.sql_budgets import TASK, USER, booked, holds, settles
+from multiagent.testing.suites.sql_budgets import limited as scope_limited
+from multiagent.testing.vendor_stub import VendorStub, stub_model
+from tests.adapters.gate_bench import Bench, gate_over
+
+SOON = NOW + 5_000
+MODEL = stub_model()
+
+
+@pytest.fixture
+async def sql(tmp_path: Path, postgres: str) -> AsyncIterator[Sql]:
+    async with open_storage(tmp_path, clock=ManualClock(), ids=CountedIds(), url=postgres) as storage:
+        yield Sql(storage.writer, storage.reader)
+
+
+def waits(name: str, tokens: int, ticket: str, *, time: int = NOW, expires: int = SOON) -> Reserve:
+    """Return a reservation that takes a place in the line."""
+    return msgspec.structs.replace(holds(name, tokens), ticket=ticket, time=time, expires=expires)
+
+
+async def verdict(sql: Sql, op: Reserve) -> Granted | Wait | Refused:
+    (answer,) = await sql.writer.commit(op)
+    assert isinstance(answer, Reserved)
+    return answer.verdict
+
+
+async def passed_often(sql: Sql, ticket: str = "a", *, expires: int = SOON) -> None:
+    """Let one wait that needs 50 where 40 are left, and be passed as often as is fair."""
+    await sql.writer.commit(holds("r0", 60))
+    assert await verdict(sql, waits("large", 50, ticket, expires=expires)) == Wait((TASK,))
+    for number in range(PASSES):
+        assert await verdict(sql, holds(f"small{number}", 1)) == Granted()
+
+
+async def test_who_waits_is_passed_eight_times_then_all_wait_behind_it(sql: Sql) -> None:
+    await passed_often(sql)
+    assert await verdict(sql, holds("late", 1)) == Wait((TASK,))
+    assert await verdict(sql, waits("later", 1, "b")) == Wait((TASK,))
+    await sql.writer.commit(settles("r0", 10))
+    assert await verdict(sql, holds("late", 1)) == Wait((TASK,))
+    assert await verdict(sql, waits("large", 50, "a")) == Granted()
+    assert await verdict(sql, waits("later", 1, "b")) == Granted()
+    assert await verdict(sql, holds("late", 1)) == Granted()
+
+
+async def test_an_earlier_ticket_may_always_go_and_does_not_count_as_passing(sql: Sql) -> None:
+    await passed_often(sql, "b")
+    assert await verdict(sql, waits("first", 1, "a")) == Granted()
+    assert await verdict(sql, waits("third", 1, "c")) == Wait((TASK,))
+
+
+async def test_a_need_over_the_limit_is_refused_and_not_sent_to_the_line(sql: Sql) -> None:
+    await passed_often(sql)
+    assert await verdict(sql, holds("huge", 101)) == Refused(TASK, Limit(100, 1000))
+
+
+async def test_scopes_that_nobody_waits_for_are_free_to_pass(sql: Sql) -> None:
+    await passed_often(sql)
+    assert await verdict(sql, holds("elsewhere", 1, scope_limited(USER))) == Granted()
+
+
+async def test_one_who_waits_for_two_scopes_is_passed_eight_times_in_all(sql: Sql) -> None:
+    both = (scope_limited(), scope_limited(USER))
+    await sql.writer.commit(holds("r0", 60, *both))
+    large = msgspec.structs.replace(holds("large", 50, *both), ticket="a", expires=SOON)
+    assert await verdict(sql, large) == Wait((TASK, USER))
+    for number in range(PASSES):
+        scope = both[number % 2]
+        assert await verdict(sql, holds(f"small{number}", 1, scope)) == Granted()
+    for scope in both:
+        assert await verdict(sql, holds("late", 1, scope)) == Wait((scope.scope,))
+
+
+async def test_a_place_that_nobody_keeps_expires(sql: Sql, postgres: str, postgres_server: PostgresServer) -> None:
+    """As that of a process which was killed; its row is gone then."""
+    await passed_often(sql, expires=NOW + 10)
+    late = msgspec.structs.replace(holds("late", 1), time=NOW + 11)
+    assert await verdict(sql, late) == Granted()
+    assert postgres_server.sql("SELECT count(*) FROM waiters", postgres.rpartition("/")[2]) == "0"
+
+
+async def test_a_place_that_is_kept_does_not_expire(sql: Sql) -> None:
+    await passed_often(sql, expires=NOW + 10)
+    await sql.writer.commit(KeepPlaces(tenant=TENANT, tickets=("a", "x"), expires=SOON))
+    assert await verdict(sql, msgspec.structs.replace(holds("late", 1), time=NOW + 11)) == Wait((TASK,))
+
+
+async def test_a_place_that_is_given_up_is_free(sql: Sql) -> None:
+    """Whoever waited behind it is told."""
+    told: list[int] = []
+    await passed_often(sql)
+    sql.writer.on_release(lambda: told.append(1))
+    await sql.writer.commit(LeaveLine(tenant=TENANT, ticket="a"), LeaveLine(tenant=TENANT, ticket="x"))
+    assert told
+    assert await verdict(sql, holds("late", 1)) == Granted()
+
+
+async def test_a_batch_is_served_in_the_order_of_its_tickets(sql: Sql) -> None:
+    await passed_often(sql)
+    await sql.writer.commit(settles("r0", 0))
+    answers = await sql.writer.commit(waits("later", 30, "b"), waits("large", 50, "a"), waits("third", 60, "c"))
+    assert answers == (Reserved(Wait((TASK,))), Reserved(Granted(), "large"), Reserved(Wait((TASK,))))
+    assert (await booked(sql))[1].tokens == PASSES + 50
+
+
+def bound(text: str, output: int) -> int:
+    return prompt_bound(asks(text), MODEL.overhead_tokens) + output
+
+
+class Pair:
+    """Two gates on one database, as of two processes: their clocks stand still, so that neither looks by itself."""
+
+    def __init__(self, one: Bench, two: Bench, vendor: "Held") -> None:
+        self.one = one
+        self.two = two
+        self.vendor = vendor
+
+
+class Held:
+    """Holds back the answer to the first question until it is let go."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, number: int) -> None:
+        if number == 1:
+            self.asked.set()
+            await self.go_on.wait()
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, postgres: str) -> AsyncIterator[Pair]:
+    held = Held()
+    async with AsyncExitStack() as stack:
+        benches = [
+            await stack.enter_async_context(
+                gate_over(
+                    tmp_path / name,
+                    [Serving(MODEL, VendorStub(before=before))],
+                    clock=ManualClock(),
+                    owner=name,
+                    url=postgres,
+                )
+            )
+            for name, before in (("one", held), ("two", None))
+        ]
+        yield Pair(*benches, held)
+
+
+async def until_waiting(bench: Bench, number: int) -> None:
+    """Wait until so many have their places in the line that both processes share."""
+    budgets = bench.gate._budgets
+    async with asyncio.timeout(20):
+        while len(budgets._line.tickets) != number or budgets._pump is None or not budgets._pump.done():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def test_a_call_goes_on_when_another_process_lets_go_of_its_hold(pair: Pair) -> None:
+    """It is woken: its own clock stands still."""
+    limit = limited(tokens=bound("a", 300) + 100)
+    first = asyncio.create_task(pair.one.ask("a", limit))
+    await pair.vendor.asked.wait()
+    second = asyncio.create_task(pair.two.ask("b", limit))
+    await until_waiting(pair.two, 1)
+    pair.vendor.go_on.set()
+    async with asyncio.timeout(20):
+        assert (await first).lowered == (await second).lowered == 0
+
+
+async def test_a_large_need_is_passed_at_most_eight_times_by_another_process(pair: Pair) -> None:
+    """Then the other process's calls wait, and go on after it."""
+    order: list[str] = []
+    limit = limited(tokens=2 * bound("first", 300) + 400)
+
+    async def one(bench: Bench, text: str, output: int) -> None:
+        await bench.ask(text, limit, max_output=output)
+        order.append(text)
+
+    first = asyncio.create_task(one(pair.one, "first", 300))
+    await pair.vendor.asked.wait()
+    large = asyncio.create_task(one(pair.one, "large", 800))
+    await until_waiting(pair.one, 1)
+    for number in range(PASSES):
+        await one(pair.two, f"small{number}", 1)
+    late = [asyncio.create_task(one(pair.two, f"late{number}", 1)) for number in range(3)]
+    await until_waiting(pair.two, 3)
+    pair.vendor.go_on.set()
+    async with asyncio.timeout(20):
+        await asyncio.gather(first, large, *late)
+    assert order.index("large") < min(order.index(f"late{number}") for number in range(3))
