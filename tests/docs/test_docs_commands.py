@@ -51,7 +51,7 @@ def test_a_documents_commands_are_found() -> None:
 @pytest.mark.parametrize("words", _those("make"), ids=" ".join)
 def test_make_knows(words: list[str]) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for verb in words:
+    for verb in (word for word in words if "=" not in word):
         assert re.search(rf"^{re.escape(verb)}:", makefile, re.MULTILINE), verb
 
 

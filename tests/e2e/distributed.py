@@ -1,12 +1,13 @@
 """The distributed platform for tests: a database and task queues of its own, and one process a service."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from multiagent.testing.servers.postgres import PostgresServer
 from multiagent.testing.servers.temporal import TemporalServer
-from tests.e2e.services import Site, site
+from tests.e2e.services import DEADLINE_S, Site, site
 
 ROLES = ("orchestrator", "agent", "llm")
 
@@ -33,3 +34,11 @@ def serve(site: Site, *roles: str) -> None:
     """Start a process of each of these services; return once all are ready."""
     for service in [site.serve(role) for role in roles]:
         service.until_ready()
+
+
+def until(what: Callable[[], bool], missing: str) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + DEADLINE_S
+    while not what():
+        assert time.monotonic() < end, missing
+        time.sleep(0.05)

@@ -5,15 +5,14 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from multiagent.testing.servers.postgres import PostgresServer
 from multiagent.testing.servers.temporal import TemporalServer
-from tests.e2e.distributed import ROLES, serve, spread
+from tests.e2e.distributed import ROLES, serve, spread, until
 from tests.e2e.services import DEADLINE_S, Site
 from tests.e2e.test_cli_approvals import RULE, TEST
 from tests.house.tree import ROOT
@@ -59,14 +58,6 @@ def refused(done: Done, code: int, *words: str) -> None:
     assert done.returncode == code, (done.stdout, done.stderr)
     for word in words:
         assert word in done.stderr
-
-
-def until(what: Callable[[], bool], missing: str) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + DEADLINE_S
-    while not what():
-        assert time.monotonic() < end, missing
-        time.sleep(0.05)
 
 
 def status(site: Site, task: str) -> str:
