@@ -18,6 +18,8 @@ from typing import Final
 FETCHED: Final = Path(__file__).parents[4] / ".cache" / "servers" / "bin"
 READY_S: Final = 60.0
 """How long a start may take."""
+_CARELESS: Final = ("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=OFF")
+"""Its state survives the server's death, not the machine's; with both, a busy disk makes steps take seconds."""
 _TRIES: Final = 3
 _PAUSE: Final = 0.05
 
@@ -28,14 +30,16 @@ def program() -> str | None:
 
 
 class TemporalServer:
-    """A server with a new state of its own; ``close`` ends it and deletes that. It keeps its address over restarts."""
+    """A server with a new state of its own in ``folder``; ``close`` ends it and deletes that. It keeps its address over
+    restarts.
+    """
 
     def __init__(self) -> None:
         found = program()
         if found is None:
             raise FileNotFoundError("there is no Temporal here: run `make servers`, or put the Temporal CLI on PATH")
         self._program = found
-        self._folder = Path(tempfile.mkdtemp(prefix="multiagent-temporal-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="multiagent-temporal-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
         self._ports = _free_ports(2)
@@ -77,7 +81,7 @@ class TemporalServer:
     def close(self) -> None:
         """End and delete the state."""
         self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     async def namespace(self) -> str:
         """Make a namespace; return its name once it can be used."""
@@ -106,10 +110,10 @@ class TemporalServer:
 
     def _begin(self) -> bool:
         port, http = self._ports
-        with (self._folder / "log").open("ab") as log:
+        with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._program, "server", "start-dev", "--headless", "--port", str(port), "--http-port", str(http),
-                 "--db-filename", str(self._folder / "temporal.db"), "--log-level", "error"],
+                 "--db-filename", str(self.folder / "temporal.db"), "--log-level", "error"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         for _ in range(round(READY_S / _PAUSE)):
@@ -134,7 +138,7 @@ class TemporalServer:
         return True
 
     def _said(self) -> str:
-        return (self._folder / "log").read_text(encoding="utf-8", errors="replace")[-2000:]
+        return (self.folder / "log").read_text(encoding="utf-8", errors="replace")[-2000:]
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
