@@ -113,7 +113,7 @@ class TemporalServer:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._program, "server", "start-dev", "--headless", "--port", str(port), "--http-port", str(http),
-                 "--db-filename", str(self.folder / "temporal.db"), "--log-level", "error"],
+                 "--db-filename", str(self.folder / "temporal.db"), "--log-level", "error", *_CARELESS],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         for _ in range(round(READY_S / _PAUSE)):
