@@ -1,17 +1,17 @@
 """The engine on Temporal on a bench: client and workers in this process, on a namespace of the test's own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 from multiagent.core.step import Queue
-from multiagent.engines.base import Engine, Step, Workers, Workflow
+from multiagent.engines.base import Engine, ServedEngine, Step, Workers, Workflow
 from multiagent.engines.factory import EngineParts, open_temporal, open_workers
 from multiagent.engines.kernel import PAUSE, RESUME
 from multiagent.engines.temporal.options import TemporalOptions
-from multiagent.storage.factory import Storage, open_storage
+from multiagent.storage.factory import Storage, open_sequencer, open_storage
 from multiagent.testing.bench import GUARD, Bench
 from multiagent.testing.clock import PushedClock
 from multiagent.testing.replayed import RecordedEngine, Register
@@ -59,8 +59,10 @@ class TemporalBench(Bench):
         super().__init__(home, register, SettledEngine)
         self.clock = PushedClock()
         self.options = options
+        self.services: Sequence[Queue] = SERVICES
         self._url = url
         self.workers: Workers
+        self.served: ServedEngine
 
     def _opened_storage(self) -> AbstractAsyncContextManager[Storage]:
         return open_storage(self._home, clock=self.clock, ids=self._ids, synchronous="NORMAL", url=self._url)
@@ -68,10 +70,13 @@ class TemporalBench(Bench):
     async def _opened_engine(
         self, parts: EngineParts, workflows: Sequence[Workflow[Any, Any]], steps: Sequence[Step[Any, Any]]
     ) -> AbstractAsyncContextManager[Engine]:
-        opening = open_workers(self.options, parts, workflows, steps, SERVICES)
+        if self._url:
+            await self._stack.enter_async_context(open_sequencer(self._url))
+        opening = open_workers(self.options, parts, workflows, steps, self.services)
         self.workers = await self._stack.enter_async_context(opening)
         await self.until(self.workers.ready)
-        return open_temporal(self.options, parts, workflows, steps)
+        self.served = await self._stack.enter_async_context(open_temporal(self.options, parts, workflows, steps))
+        return nullcontext(self.served)
 
     async def restart(self, workflows: Sequence[Workflow[Any, Any]] = WORKFLOWS) -> tuple[str, ...]:
         """End, begin again; return the ids of the tasks that were under way and are so still."""
@@ -86,6 +91,12 @@ class TemporalBench(Bench):
     def lasted(self, milliseconds: int, wished: int) -> bool:
         """A server's timer never comes early; how late it comes is not known."""
         return wished * 1000 <= milliseconds < (wished + GUARD) * 1000
+
+    async def until_async(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        """Let everything run until a condition holds that has to be asked for."""
+        async with asyncio.timeout(GUARD):
+            while not await condition():  # noqa: ASYNC110 — it is the server that leads to it
+                await asyncio.sleep(self.tick)
 
     async def pass_time(self, seconds: float) -> None:
         """Push the clock of this process on; what waits for the server's timers waits for them."""

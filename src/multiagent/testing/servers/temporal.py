@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -132,9 +133,13 @@ class TemporalServer:
 
         try:
             socket.create_connection(("127.0.0.1", self._ports[0]), timeout=1).close()
-            asyncio.run(Client.connect(self.address))
-        except (OSError, RuntimeError):
+        except OSError:
             return False
+        with ThreadPoolExecutor(1) as pool:  # a loop of its own, also where the caller is in one
+            try:
+                pool.submit(asyncio.run, Client.connect(self.address)).result(READY_S)
+            except RuntimeError:
+                return False
         return True
 
     def _said(self) -> str:
