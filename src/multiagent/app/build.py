@@ -19,6 +19,8 @@ from multiagent.app.place import Place
 from multiagent.app.record import Record, record
 from multiagent.app.roles import Crew, crew, open_room
 from multiagent.app.snapshot import task_settings
+from multiagent.app.system import SystemClock
+from multiagent.app.timekeeping import accepting, expected, keeping_time, people_s
 from multiagent.app.vitals import Vitals
 from multiagent.config.settings import Places, Settings
 from multiagent.core.errors import EngineOwned
@@ -27,6 +29,7 @@ from multiagent.core.principal import Principal
 from multiagent.core.task import FINISHED
 from multiagent.engines.base import Engine, RunResult
 from multiagent.engines.factory import EngineParts, open_engine, own_home
+from multiagent.engines.schedules.factory import embedded_schedules
 from multiagent.orchestrator.approvals import Approvals
 from multiagent.orchestrator.dispatcher import Dispatcher
 from multiagent.orchestrator.handover import Host
@@ -101,8 +104,15 @@ class Platform:
 
     async def busy(self) -> bool:
         """Whether any task is under way here, or waits for a person or a time; paused ones have nothing to do."""
-        rows = await self._storage.reader.unfinished()
-        return any(row.status != "paused" and not self._service.host.lacks(row.input) for row in rows)
+        reader = self._storage.reader
+        rows = people_s(await reader.unfinished())
+        if any(row.status != "paused" and not self._service.host.lacks(row.input) for row in rows):
+            return True
+        return await expected(reader, SystemClock().now())
+
+    async def known(self, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those that are tasks of people, not the engine's own."""
+        return tuple([one for one in tasks if await self._storage.reader.task(TENANT, one) is not None])
 
     async def lacks(self, task: str) -> str:
         """Return what this process lacks to go on with a task, and what to do; nothing where it can."""
@@ -140,12 +150,14 @@ async def open_platform(
         if vitals is not None:
             storage = vitals.storage(storage)
         room = await stack.enter_async_context(open_room(members, storage, home / "scratch"))
+        schedules = embedded_schedules(storage.writer, storage.reader, members.clock, members.ids)
+        steps = room.steps if vitals is None else vitals.room(room, members.cache)
         engine = await stack.enter_async_context(
             open_engine(
                 None,
                 EngineParts(storage.writer, storage.reader, storage.objects, members.clock, members.ids),
-                workflows=(TASK,),
-                steps=room.steps if vitals is None else vitals.room(room, members.cache),
+                workflows=(TASK, *schedules.workflows),
+                steps=(*steps, *schedules.steps),
             )
         )
         host = this_host(members.gate, environment, room.policy.bundle_hash, members.extensions.loads)
@@ -166,7 +178,11 @@ async def open_platform(
             await stack.enter_async_context(open_sequencer(settings.storage.url))
         else:
             await stack.enter_async_context(open_intake(home, room.asker, service, host))
-        platform.resumed = await engine.recover(host.lacks)
+        runs = accepting(members, service, room.policy.bundle_hash)
+        await stack.enter_async_context(keeping_time(schedules, engine, runs))
+        dispatcher.schedules = schedules
+        platform.resumed = await platform.known(await engine.recover(host.lacks))
+        await schedules.settle()
         await stack.enter_async_context(background(dispatcher.run()))
         yield platform
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from multiagent.app.leaving import waiting
 from multiagent.app.place import Place
+from multiagent.app.system import SystemClock
+from multiagent.app.timekeeping import expected, people_s
 from multiagent.config.settings import Settings
 from multiagent.config.sources import load, places
 from multiagent.core.errors import EngineOwned, PlatformError
@@ -75,7 +77,10 @@ async def _anything(place: Place) -> bool:
     if await waiting(place):
         return True
     async with place.reader() as reader:
-        return reader is not None and any(row.status != "paused" for row in await reader.unfinished())
+        if reader is None:
+            return False
+        under_way = any(row.status != "paused" for row in people_s(await reader.unfinished()))
+        return under_way or await expected(reader, SystemClock().now())
 
 
 async def _pause(stopped: asyncio.Event) -> None:

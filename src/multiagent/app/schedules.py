@@ -1,21 +1,16 @@
 """Schedules at the doors: what a person asks for, as commands; what there is, read by any process."""
 
 import datetime as dt
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from multiagent.app.ask import Ask
 from multiagent.app.build import LOCAL_USER, TENANT
 from multiagent.app.leaving import Steered, leave, steered
 from multiagent.app.place import Place
-from multiagent.app.snapshot import task_settings
 from multiagent.app.system import SystemClock
-from multiagent.config.settings import Settings
 from multiagent.core.errors import InvalidInput
 from multiagent.core.schedule import Schedule
-from multiagent.core.settings import TaskSettings
 from multiagent.engines.schedules.base import Shown
 from multiagent.engines.schedules.book import Kept, found, kept, shown, unknown
 from multiagent.engines.schedules.times import checked, checked_span, zone
@@ -25,25 +20,6 @@ from multiagent.orchestrator.sessions import checked_session
 
 RUNS: Final = 10
 """How many of its newest runs are shown of a schedule."""
-
-
-def run_settings(settings: Settings, policy_version: str) -> Callable[[Schedule], TaskSettings]:
-    """Return what freezes the settings of a schedule's runs: those configured, with the schedule's own instead."""
-
-    def freeze(schedule: Schedule) -> TaskSettings:
-        own = schedule.overrides
-        ask = Ask(
-            schedule.query,
-            tokens=own.tokens,
-            pico=own.pico,
-            tier=own.tier,
-            max_agents=own.max_agents,
-            strategy=own.strategy,
-            require_approval=own.require_approval,
-        )
-        return task_settings(settings, ask, policy_version)
-
-    return freeze
 
 
 async def ask(place: Place, schedule: str, wish: Wish) -> Steered:

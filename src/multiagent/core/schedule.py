@@ -74,8 +74,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``firing`` are times whose tasks are to be accepted next; ``buffered`` one that waits for the end of what runs;
     ``triggered`` those asked for by hand; ``spans`` those to be run after all, one after another. ``clock`` is the
-    run of the engine that keeps its time; ``error`` why the last run could not be accepted; ``made_by`` the command
-    that made the schedule.
+    run of the engine that keeps its time, ``before`` the one that did before it; ``error`` why the last run could not
+    be accepted; ``made_by`` the command that made the schedule.
     """
 
     seen: int = 0
@@ -84,6 +84,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     triggered: tuple[int, ...] = ()
     spans: tuple[Span, ...] = ()
     clock: str = ""
+    before: str = ""
     error: str = ""
     made_by: str = ""
 

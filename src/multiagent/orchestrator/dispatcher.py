@@ -18,6 +18,8 @@ from multiagent.core.fault import fault
 from multiagent.core.outcome import failure
 from multiagent.core.principal import Principal
 from multiagent.engines.base import Engine
+from multiagent.engines.schedules.base import Schedules
+from multiagent.orchestrator import schedules
 from multiagent.orchestrator.approvals import DECISION, Approvals, Decision
 from multiagent.orchestrator.forking import fork
 from multiagent.orchestrator.keeping import KINDS, keep
@@ -58,6 +60,8 @@ class Dispatcher:
         """Set where other processes deliver, too: one does at a time, so that nothing is done twice for nothing."""
         self.approvals: Approvals | None = None
         """Set where people's decisions are taken that come as commands, not through an inbox."""
+        self.schedules: Schedules | None = None
+        """Set where schedules are kept."""
 
     def wake(self) -> None:
         """Say that there is a new command."""
@@ -172,10 +176,17 @@ class Dispatcher:
             await send(self._engine, command)
         elif command.kind == "fork":
             await fork(self._engine, command)
-        elif command.kind in KINDS:
-            await keep(self._writer, command, self._clock.now())
         elif command.kind == "release":
             await self._engine.release(tenant, task)
+        else:
+            await self._keep(command)
+
+    async def _keep(self, command: CommandRow) -> None:
+        """Do what is asked of what is kept: of sessions, of tasks that have ended, of schedules."""
+        if command.kind in KINDS:
+            await keep(self._writer, command, self._clock.now())
+        elif command.kind == schedules.KIND and self.schedules is not None:
+            await schedules.do(self.schedules, command)
         else:
             raise InvalidInput(f"the command {command.kind!r} is not known to this version")
 

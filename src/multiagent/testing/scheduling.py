@@ -16,8 +16,9 @@ from multiagent.core.schedule import Overlap, Schedule, run_key
 from multiagent.engines.base import Engine, Step, StepInfo
 from multiagent.engines.factory import EngineParts, open_engine
 from multiagent.engines.schedules.base import ScheduledRun, Schedules
-from multiagent.engines.schedules.book import runs
+from multiagent.engines.schedules.book import Kept, all_kept, runs
 from multiagent.engines.schedules.factory import embedded_schedules
+from multiagent.engines.schedules.times import upcoming
 from multiagent.storage.factory import Storage, open_storage
 from multiagent.storage.sql.base import Reader, Writer
 from multiagent.storage.sql.ops import CreateTask, TaskCreated
@@ -32,7 +33,7 @@ REFUSED: Final = "this is refused"
 """The query of runs that cannot be accepted."""
 GUARD: Final = 30.0
 """Seconds after which a wait of a test is a deadlock."""
-TURNS: Final = 100
+TURNS: Final = 500
 """How often it is looked whether all is at rest, before the clock moves anyway."""
 
 
@@ -158,7 +159,9 @@ class EmbeddedBoard:
     async def _at_rest(self) -> None:
         for _ in range(TURNS):
             await asyncio.sleep(0)
-            if all(row.status == "waiting" for row in await self.reader.unfinished()):
+            kept = await all_kept(self.reader)
+            decided = not any(overdue(there, self.now()) for there in kept)
+            if decided and all(row.status == "waiting" for row in await self.reader.unfinished()):
                 return
 
     async def end(self, task: str) -> None:
@@ -172,6 +175,12 @@ class EmbeddedBoard:
         self.clock.advance(seconds)
         self._stack = AsyncExitStack()
         await self.open()
+
+
+def overdue(there: Kept, now: int) -> bool:
+    """Whether a schedule has a time that nothing is decided about yet."""
+    state = there.state
+    return bool(state.firing or state.triggered or any(time <= now for time in upcoming(there.schedule, state.seen, 1)))
 
 
 async def _add(_info: StepInfo, job: Job) -> Job:

@@ -166,12 +166,14 @@ class EmbeddedSchedules:
         clock = self._ids()
 
         def edit(was: Schedule, state: State) -> tuple[Schedule, State]:
-            return was, msgspec.structs.replace(state, clock=clock) if state.clock == before else state
+            if state.clock != before:
+                return was, state
+            return was, msgspec.structs.replace(state, clock=clock, before=before)
 
         name = there.schedule.id
-        stands = (await self._book.change(there.tenant, name, edit)).state.clock
-        watch = Watch(there.tenant, name, stands, before if stands == clock else "")
-        await self._engine.start(TENANT, stands, KEEP_TIME.name, msgspec.json.encode(watch))
+        state = (await self._book.change(there.tenant, name, edit)).state
+        watch = Watch(there.tenant, name, state.clock, state.before)
+        await self._engine.start(TENANT, state.clock, KEEP_TIME.name, msgspec.json.encode(watch))
 
     async def _tick(self, _info: StepInfo, watch: Watch) -> Told:
         while True:

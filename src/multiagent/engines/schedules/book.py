@@ -47,7 +47,7 @@ class Book:
 
     async def all(self) -> tuple[Kept, ...]:
         """Return every schedule of every tenant."""
-        return tuple(kept(row) for row in await self._reader.schedules())
+        return await all_kept(self._reader)
 
     async def find(self, tenant: str, schedule: str) -> Kept | None:
         """Return a schedule; None where there is none of that name."""
@@ -97,6 +97,11 @@ class Book:
             was=made.revision, time=self._clock.now(),
         )  # fmt: skip
         return bool((await self._writer.commit(op))[0])
+
+
+async def all_kept(reader: Reader) -> tuple[Kept, ...]:
+    """Return every schedule of every tenant."""
+    return tuple(kept(row) for row in await reader.schedules())
 
 
 async def found(reader: Reader, tenant: str, schedule: str) -> Kept | None:
