@@ -35,6 +35,8 @@ def serve(
     manner = output.Manner(json=json, quiet=quiet)
     level = logging.WARNING if quiet else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for talkative in ("alembic", "temporalio"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     place = here(load)
     return asyncio.run(until_drained(lambda stopped: _serve(place, services, stopped, manner)))
 

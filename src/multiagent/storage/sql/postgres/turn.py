@@ -46,7 +46,7 @@ class PostgresTurn:
         else:
             self._held = bool(await self._connection.fetchval(_TRY, self._name))
             if self._held:
-                _log.info("this process is the one that %s now", self._name)
+                _log.info("it is this process's turn to %s", self._name)
         return self._held
 
     async def keep(self) -> None:
