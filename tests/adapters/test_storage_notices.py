@@ -42,7 +42,7 @@ class Ears:
 async def until(happened: Callable[[], object]) -> None:
     async with asyncio.timeout(30):
         while not happened():  # noqa: ASYNC110 — it comes from another connection
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ async def logged(sql: Sql, count: int) -> tuple[LogRow, ...]:
 async def one_leads(*sequencers: Sequencer) -> Sequencer:
     async with asyncio.timeout(30):
         while sum(one.leading for one in sequencers) != 1:  # noqa: ASYNC110 — the lock is the database's
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
     return next(one for one in sequencers if one.leading)
 
 
@@ -79,7 +79,7 @@ async def test_of_two_one_fills_the_log_and_the_other_takes_over_when_its_sessio
             assert postgres_server.sql(_CUT, postgres.rpartition("/")[2]) == "1"
             async with asyncio.timeout(30):
                 while leader.leading:  # noqa: ASYNC110 — it is told by its connection
-                    await asyncio.sleep(0.001)
+                    await asyncio.sleep(0)
         in_order(await logged(sql, 2 * written))
 
 
