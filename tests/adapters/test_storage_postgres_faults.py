@@ -11,7 +11,7 @@ import pytest
 from multiagent.core.errors import ConfigInvalid, StorageError, StorageNewer, StorageUnavailable
 from multiagent.core.outcome import Outcome
 from multiagent.storage.factory import Storage, open_reader, open_storage
-from multiagent.storage.sql.ops import AppendOutcome, EventAppended
+from multiagent.storage.sql.ops import AppendOutcome, EventAppended, PutUser
 from multiagent.storage.sql.postgres import writer as writing
 from multiagent.storage.sql.postgres.pool import Pool
 from multiagent.storage.sql.postgres.writer import PostgresWriter
@@ -124,9 +124,10 @@ async def test_more_work_than_connections_waits_for_its_turn(tmp_path: Path, pos
 
 
 class Cutting:
-    """A way to the server that goes when a transaction is committed, just before or just after the server does it."""
+    """A way to the server that goes when something is said, just before or just after the server has done it."""
 
-    def __init__(self, url: str, *, delivers: bool) -> None:
+    def __init__(self, url: str, said: bytes, *, delivers: bool) -> None:
+        self._said = said
         self._parts = urlsplit(url)
         self._delivers = delivers
         self._served: list[asyncio.Task[None]] = []
@@ -146,7 +147,7 @@ class Cutting:
         self._served.append(back)
         try:
             while data := await reader.read(1 << 16):
-                if self.cuts and b"COMMIT" in data:
+                if self.cuts and self._said in data:
                     self.cuts -= 1
                     back.cancel()
                     if self._delivers:
@@ -164,16 +165,25 @@ class Cutting:
         writer.close()
 
 
+PERSON = PutUser(tenant=TENANT, id="ada", time=NOW)
+
+
 @pytest.mark.parametrize("delivers", [True, False], ids=["after", "before"])
-async def test_a_commit_whose_answer_is_lost_takes_effect_once(tmp_path: Path, postgres: str, delivers: bool) -> None:
-    way = Cutting(postgres, delivers=delivers)
+@pytest.mark.parametrize(
+    ("said", "more"), [(b"COMMIT", [PERSON]), (b"said when it is stored", [])], ids=["a transaction", "a call"]
+)
+async def test_a_commit_whose_answer_is_lost_takes_effect_once(
+    tmp_path: Path, postgres: str, said: bytes, more: list[PutUser], delivers: bool
+) -> None:
+    way = Cutting(postgres, said, delivers=delivers)
     heard: list[str] = []
     async with way.open() as url, opened(tmp_path, url) as storage:
         storage.writer.on_commit(lambda headers: heard.extend(one.key for one in headers))
         await storage.writer.commit(creates())
         way.cuts = 1
         outcome = AppendOutcome(tenant=TENANT, task="t1", outcome=Outcome(1, "signal", "s", NOW))
-        appended, _ = await storage.writer.commit(appends("a/1"), outcome)
+        event = appends("a/1", payload=b"said when it is stored")
+        appended, *_ = await storage.writer.commit(event, outcome, *more)
         assert isinstance(appended, EventAppended)
         assert appended.created
         assert way.cuts == 0

@@ -7,6 +7,7 @@ database of a test's own with all tables in it.
 import asyncio
 import importlib.util
 import os
+import select
 import shutil
 import signal
 import socket
@@ -91,9 +92,13 @@ class PostgresServer:
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """End as a crash does: every process of the server at once."""
+        """End as a crash does: every process of the server at once. All are gone when this returns."""
+        gone = [os.pidfd_open(child) for child in self._children()] if hasattr(os, "pidfd_open") else []
         self._signal_all(signal.SIGKILL)
         self._end(signal.SIGKILL)
+        for one in gone:
+            select.select([one], [], [], READY_S)
+            os.close(one)
 
     def pause(self) -> None:
         """Let every process of the server stand still: connections stay open and nothing answers."""
@@ -135,11 +140,18 @@ class PostgresServer:
         """Signal the server and, where the system tells them, its processes: each is a session of its own."""
         if self._process is None:
             return
+        children = self._children()
         self._process.send_signal(number)
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        for child in children.read_text(encoding="ascii").split() if children.exists() else ():
+        for child in children:
             with suppress(ProcessLookupError):
-                os.kill(int(child), number)
+                os.kill(child, number)
+
+    def _children(self) -> list[int]:
+        """Return the processes of the server beside its first, where the system tells them."""
+        if self._process is None:
+            return []
+        told = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        return [int(one) for one in told.read_text(encoding="ascii").split()] if told.exists() else []
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:

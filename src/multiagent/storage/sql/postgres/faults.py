@@ -80,7 +80,7 @@ def _answered(error: asyncpg.PostgresError, state: str) -> PlatformError:
     return StorageError(f"a write to PostgreSQL was refused: {_said(error)}")
 
 
-def again(error: Exception) -> bool:
+def in_the_way(error: Exception) -> bool:
     """Whether the same transaction may pass when it is simply run again: others stood in its way."""
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _AGAIN
 

@@ -26,6 +26,10 @@ COMMAND_S: Final = 30.0
 CLOSE_S: Final = 2.0
 """How long to part in good order."""
 
+FRESH_S: Final = 0.01
+"""After so long an idle connection is looked at before it is used."""
+
+_TURNS: Final = 3  # an end is read, told, and noted: a turn of the loop each
 _BACKOFF_S: Final = 0.05
 _STATEMENTS: Final = 256  # more than there are
 _SETTINGS: Final = {
@@ -48,7 +52,8 @@ class Pool:
         self._size = size
         self._acquire_s = acquire_s
         self._slots = asyncio.Semaphore(size)
-        self._idle: list[Connection] = []
+        self._now = asyncio.get_running_loop().time
+        self._idle: list[tuple[Connection, float]] = []
         self._refused: tuple[float, Exception] | None = None
         self._closed = False
 
@@ -59,14 +64,14 @@ class Pool:
         """
         await self._slot()
         try:
-            connection = self._warm() or await self._connect()
+            connection = await self._warm() or await self._connect()
             try:
                 yield connection
             finally:
                 if self._closed or connection.is_closed() or connection.is_in_transaction():
                     connection.terminate()
                 else:
-                    self._idle.append(connection)
+                    self._idle.append((connection, self._now()))
         finally:
             self._slots.release()
 
@@ -74,7 +79,7 @@ class Pool:
         """Close all; those that are lent are closed when they come back."""
         self._closed = True
         idle, self._idle = self._idle, []
-        await asyncio.gather(*map(_close, idle))
+        await asyncio.gather(*(_close(connection) for connection, _ in idle))
 
     async def _slot(self) -> None:
         try:
@@ -86,26 +91,29 @@ class Pool:
                 "again, or set storage.connections higher"
             ) from None
 
-    def _warm(self) -> Connection | None:
+    async def _warm(self) -> Connection | None:
+        """Return an idle connection; where it has lain for a while, the event loop first learns whether it is gone."""
         while self._idle:
-            connection = self._idle.pop()
+            connection, since = self._idle.pop()
+            if self._now() > since + FRESH_S:
+                for _ in range(_TURNS):
+                    await asyncio.sleep(0)
             if not connection.is_closed():
                 return connection
         return None
 
     async def _connect(self) -> Connection:
         """Connect, again and again for a while; where that failed for another just now, once."""
-        now = asyncio.get_running_loop().time
-        patience = now() + REACH_S
-        if self._refused is not None and now() < self._refused[0]:
+        patience = self._now() + REACH_S
+        if self._refused is not None and self._now() < self._refused[0]:
             raise storage_error(self._refused[1]) from self._refused[1]
         pause = _BACKOFF_S
         while True:
             try:
                 connection = await connect(self._url)
             except RAISED as error:
-                if not lost(error) or now() + pause > patience:
-                    self._refused = (now() + REACH_S / 4, error)
+                if not lost(error) or self._now() + pause > patience:
+                    self._refused = (self._now() + REACH_S / 4, error)
                     raise storage_error(error) from error
                 await asyncio.sleep(pause)
                 pause *= 2

@@ -21,22 +21,25 @@ SALT_BYTES: Final = 16
 
 class Scribe:
     """One transaction. ``ids`` are for new events, ``headers`` are of those stored; ``released`` says whether a hold
-    was let go, or a place in a line that others may take.
+    was let go, or a place in a line that others may take; ``again`` whether the same may have been committed before.
     """
 
-    __slots__ = ("_connection", "_entropy", "bodies", "headers", "ids", "released")
+    __slots__ = ("_connection", "_entropy", "again", "bodies", "headers", "ids", "released")
 
     def __init__(
         self,
         connection: Connection,
         ids: Iterator[str],
         bodies: Bodies | None = None,
+        *,
+        again: bool = False,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._connection = connection
         self._entropy = entropy
         self.bodies = bodies
         self.ids = ids
+        self.again = again
         self.headers: list[EventHeader] = []
         self.released = False
 

@@ -3,13 +3,11 @@
 import asyncio
 from typing import Final
 
-import asyncpg
-
 from multiagent.core.errors import NonDeterminism, StorageError
 from multiagent.core.messages import message_hash
 from multiagent.storage.sql.ops import StartStep, StepStarted, StoredResult, StoreMessage, StoreResult
 from multiagent.storage.sql.postgres.scribe import Scribe
-from multiagent.storage.sql.rows import ENCODE, RESULT, stored, text, whole
+from multiagent.storage.sql.rows import ENCODE, RESULT, Row, stored, text, whole
 
 LARGE: Final = 256 * 1024
 """Bodies of more bytes are kept as objects."""
@@ -37,8 +35,8 @@ async def start_step(scribe: Scribe, op: StartStep) -> StepStarted:
     leased = await scribe.one(_START, op.tenant, op.task, op.key, op.input_hash, op.owner, op.lease_until, op.time)
     if leased is not None:
         return StepStarted(whole(leased[0]), whole(leased[1]))
-    row = await _standing(scribe, op)
-    return StepStarted(whole(row[7]), whole(row[8]), stored(tuple(row)))
+    row = await standing(scribe, op)
+    return StepStarted(whole(row[7]), whole(row[8]), stored(row))
 
 
 async def store_result(scribe: Scribe, op: StoreResult) -> StoredResult:
@@ -49,10 +47,11 @@ async def store_result(scribe: Scribe, op: StoreResult) -> StoredResult:
         _FINISH, op.tenant, op.task, op.key, op.input_hash, status, op.value, op.ref, error, op.owner, op.time
     ):
         return StoredResult(op.key, op.input_hash, op.value, op.ref, op.error)
-    return stored(tuple(await _standing(scribe, op)))
+    return stored(await standing(scribe, op))
 
 
-async def _standing(scribe: Scribe, op: StartStep | StoreResult) -> asyncpg.Record:
+async def standing(scribe: Scribe, op: StartStep | StoreResult) -> Row:
+    """Return a step's row: the columns of ``RESULT``, status, attempts, deaths; NonDeterminism of another input."""
     row = await scribe.one(_STANDING, op.tenant, op.task, op.key)
     if row is None:
         raise StorageError(f"step {op.key} of task {op.task} could neither be stored nor found")
@@ -61,7 +60,7 @@ async def _standing(scribe: Scribe, op: StartStep | StoreResult) -> asyncpg.Reco
             f"step {op.key} of task {op.task} ran before with another input; the workflow's code has changed under it",
             details={"step": op.key, "recorded": text(row[1]), "found": op.input_hash},
         )
-    return row
+    return tuple(row)
 
 
 async def store_message(scribe: Scribe, op: StoreMessage) -> str:

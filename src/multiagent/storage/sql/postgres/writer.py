@@ -1,7 +1,8 @@
 """The writer on PostgreSQL: each lane's requests one transaction after the other, what waits in a lane in one.
 
 A transaction that others stood in the way of, or whose connection went before it was to be committed, is run again. One
-whose connection went while it was being committed is looked up: where an event of its own stands, all of it does.
+whose connection went while it was being committed is looked up: where an event of its own stands, all of it does. One
+that is a single call is made again, as it finds what it has stored before.
 """
 
 import asyncio
@@ -15,7 +16,8 @@ from multiagent.core.events import EventHeader
 from multiagent.core.ids import Ids
 from multiagent.storage.objects.base import Bodies
 from multiagent.storage.sql.ops import AppendEvent, Op
-from multiagent.storage.sql.postgres.faults import RAISED, again, lost, storage_error
+from multiagent.storage.sql.postgres.advance import advance, move
+from multiagent.storage.sql.postgres.faults import RAISED, in_the_way, lost, storage_error
 from multiagent.storage.sql.postgres.handlers import perform
 from multiagent.storage.sql.postgres.lanes import Lanes, Request
 from multiagent.storage.sql.postgres.pool import Pool
@@ -32,6 +34,9 @@ BATCH: Final = 64
 
 ATTEMPTS: Final = 5
 """How often a transaction is run that others stand in the way of, or whose connection goes."""
+
+DOUBT_S: Final = 120.0
+"""How long to wait for PostgreSQL while it is in doubt whether something was committed."""
 
 HELD_S: Final = 0.5
 """When a queued write that could not be committed is tried again."""
@@ -61,11 +66,19 @@ class _Done:
 
 
 class _Doubt(Exception):
-    """The connection went while ``done`` was being committed."""
+    """The connection went while ``done`` was being committed; None: within one call that may be made again."""
 
-    def __init__(self, done: _Done) -> None:
+    def __init__(self, done: _Done | None, cause: Exception) -> None:
         super().__init__()
         self.done = done
+        self.cause = cause
+
+
+async def _stands(connection: Connection, done: _Done) -> bool:
+    """Whether a transaction was committed: an event of its own stands."""
+    one = done.headers[0]
+    await connection.execute(_LOCKED, [one.tenant], [one.task])  # it may be under way still
+    return await connection.fetchval(_STANDS, one.tenant, one.task, one.seq, one.id) is not None
 
 
 class PostgresWriter:
@@ -195,28 +208,46 @@ class PostgresWriter:
     async def _commit(self, batch: list[Request], head: Request | None = None) -> _Done:
         """Commit requests in one transaction, again where that may help; raise what the last attempt raised.
 
-        With a ``head`` the batch is filled with what may go with it, once there is a connection.
+        With a ``head`` the batch is filled with what may go with it, once there is a connection. While it is in doubt
+        whether a transaction took effect, PostgreSQL is waited for much longer.
         """
         attempt = 1
+        doubt: _Doubt | None = None
+        patience = self._loop.time()
         while True:
             try:
                 async with self._pool.connection() as connection:
                     if head is not None and not batch:
                         batch += self._lanes.take(head, BATCH)
-                    return await self._transact(connection, batch)
-            except _Doubt as doubt:
-                if await self._stands(doubt):
-                    return doubt.done
-            except RAISED as error:
-                if attempt >= ATTEMPTS or not (again(error) or lost(error)):
+                    if doubt is not None and doubt.done is not None and await _stands(connection, doubt.done):
+                        return doubt.done
+                    return await self._transact(connection, batch, again=doubt is not None)
+            except _Doubt as found:
+                if found.done is not None and not found.done.headers:
+                    raise found.cause from found  # nothing tells whether it stands
+                patience = patience if doubt is not None else self._loop.time() + DOUBT_S
+                doubt = found
+            except (StorageUnavailable, *RAISED) as error:
+                if doubt is not None and self._loop.time() < patience:
+                    await asyncio.sleep(HELD_S)
+                elif attempt >= ATTEMPTS or not (in_the_way(error) or lost(error)):
                     raise
                 attempt += 1
 
-    async def _transact(self, connection: Connection, requests: Sequence[Request]) -> _Done:
-        scribe = Scribe(connection, chain.from_iterable(one.ids for one in requests), self._bodies)
+    async def _transact(self, connection: Connection, requests: Sequence[Request], *, again: bool) -> _Done:
+        scribe = Scribe(connection, chain.from_iterable(one.ids for one in requests), self._bodies, again=again)
+        ops = [op for one in requests for op in one.ops]
+        moved = move(ops)
+        if moved is not None:
+            try:
+                return _Done(requests, await advance(scribe, moved, ops), scribe)
+            except RAISED as error:
+                if lost(error):
+                    raise _Doubt(None, error) from error
+                raise
         try:
             await connection.execute("BEGIN")
-            answers = await perform(scribe, [op for one in requests for op in one.ops])
+            answers = await perform(scribe, ops)
         except _EXPECTED:
             if not connection.is_closed():
                 with suppress(*RAISED):
@@ -227,18 +258,9 @@ class PostgresWriter:
             await connection.execute("COMMIT")
         except RAISED as error:
             if lost(error) or isinstance(error, TimeoutError):
-                raise _Doubt(done) from error
+                raise _Doubt(done, error) from error
             raise
         return done
-
-    async def _stands(self, doubt: _Doubt) -> bool:
-        """Whether a transaction was committed: an event of its own stands. Raises the doubt where it stored none."""
-        if not doubt.done.headers:
-            raise doubt.__cause__ or StorageUnavailable("PostgreSQL went away during a commit; try again")
-        one = doubt.done.headers[0]
-        async with self._pool.connection() as connection:
-            await connection.execute(_LOCKED, [one.tenant], [one.task])  # it may be under way still
-            return await connection.fetchval(_STANDS, one.tenant, one.task, one.seq, one.id) is not None
 
     def _deliver(self, batch: Sequence[Request], done: _Done) -> None:
         for request, answer in zip(batch, done.answers, strict=True):
