@@ -4,8 +4,10 @@ Whoever reads the server's database or listens on the way sees keys of steps, na
 and nothing of what they carry.
 """
 
+import asyncio
 import hashlib
 import os
+import zlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,7 +21,7 @@ from multiagent.engines.temporal.converter import ENCODING, FOREIGN
 from multiagent.storage.objects.base import Objects
 
 LARGE: Final = 256 * 1024
-"""Payloads over so many bytes are kept in objects."""
+"""Payloads over so many bytes are kept in objects, compressed."""
 TENANT: Final = "_engine"
 """Whose objects they are: a payload does not say which tenant it is of."""
 _SEALED: Final = b"multiagent/aes256gcm"
@@ -56,13 +58,16 @@ class SealingCodec(PayloadCodec):
         return [await self._open(payload) for payload in payloads]
 
     async def _seal(self, payload: Payload) -> Payload:
+        name, plain = self._id.encode(), payload.SerializeToString()
+        if len(plain) <= LARGE:
+            return Payload(metadata={ENCODING: _SEALED, _KEY: name}, data=self._sealed(plain))
+        kept = await asyncio.to_thread(lambda: self._sealed(zlib.compress(plain, 1)))
+        address = await self._objects.put(TENANT, kept)
+        return Payload(metadata={ENCODING: _KEPT, _KEY: name}, data=address.encode())
+
+    def _sealed(self, plain: bytes) -> bytes:
         nonce = os.urandom(_NONCE)
-        sealed = nonce + self._ciphers[self._id].encrypt(nonce, payload.SerializeToString(), self._id.encode())
-        metadata = {ENCODING: _SEALED, _KEY: self._id.encode()}
-        if len(sealed) > LARGE:
-            metadata[ENCODING] = _KEPT
-            sealed = (await self._objects.put(TENANT, sealed)).encode()
-        return Payload(metadata=metadata, data=sealed)
+        return nonce + self._ciphers[self._id].encrypt(nonce, plain, self._id.encode())
 
     async def _open(self, payload: Payload) -> Payload:
         encoding = payload.metadata.get(ENCODING, b"")
@@ -74,12 +79,16 @@ class SealingCodec(PayloadCodec):
             raise EngineError(
                 f"a payload is encrypted with key {name}, which this process lacks; give every process the same keys"
             )
-        sealed = payload.data
-        if encoding == _KEPT:
-            sealed = await self._objects.get(TENANT, sealed.decode("ascii", "replace"))
         try:
-            return Payload.FromString(cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode()))
+            if encoding == _SEALED:
+                return Payload.FromString(_opened(cipher, payload.data, name))
+            kept = await self._objects.get(TENANT, payload.data.decode("ascii", "replace"))
+            return Payload.FromString(await asyncio.to_thread(lambda: zlib.decompress(_opened(cipher, kept, name))))
         except (InvalidTag, ValueError) as error:
             raise EngineError(
                 "a payload on the Temporal server was tampered with or damaged; it is not read"
             ) from error
+
+
+def _opened(cipher: AESGCM, sealed: bytes, name: str) -> bytes:
+    return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode())
