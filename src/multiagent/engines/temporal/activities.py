@@ -34,7 +34,7 @@ from multiagent.engines.temporal.records import (
     RecallCall,
     StepCall,
 )
-from multiagent.engines.temporal.wrapper import Wrapper, rider_ops
+from multiagent.engines.temporal.wrapper import Wrapper, fact_ops, status_ops
 from multiagent.engines.turns import Turns
 from multiagent.storage.sql.ops import AppendEvent, AppendOutcome, StoredResult, StoreResult
 
@@ -81,7 +81,8 @@ class Activities:
     @activity.defn(name=FLUSH)
     async def flush(self, call: FlushCall) -> None:
         """Store facts that no step carries."""
-        ops = rider_ops(call.tenant, call.task, call.riders, self._means.clock.now())
+        ops = fact_ops(call.tenant, call.task, call.riders)
+        ops += status_ops(call.tenant, call.task, call.riders, self._means.clock.now())
         await _passing_on(self._means.writer.commit(*ops))
 
     @activity.defn(name=FINISH)
@@ -118,9 +119,9 @@ class Activities:
         end = last.outcome
         bill = call.bill or await self._means.reader.bill(call.tenant, call.task)
         whose = Ran(call.tenant, call.task, call.created)
-        before = msgspec.structs.replace(call.riders, facts=tuple(facts), status=None)
+        before = msgspec.structs.replace(call.riders, facts=tuple(facts))
         await self._means.writer.commit(
-            *rider_ops(call.tenant, call.task, before, end.time),
+            *fact_ops(call.tenant, call.task, before),
             *ending_ops(whose, closed_by(end.key, end.value), bill, end.time, said=call.said),
             AppendOutcome(tenant=call.tenant, task=call.task, outcome=end, again=True),
         )

@@ -13,6 +13,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 from temporalio.exceptions import TimeoutError as TemporalTimeout
 
 from multiagent.core.errors import NonDeterminism
+from multiagent.core.outcome import Failure
 from multiagent.core.usage import Bill
 from multiagent.engines.actions import Complete, Fail, RunStep, StartTimer
 from multiagent.engines.asked import Asked
@@ -51,7 +52,6 @@ class Run:
         self._carriage = Carriage(begin.rows)
         self._signals: set[str] = set()
         self._steps: dict[str, Handle] = {}
-        self._actions: dict[str, RunStep] = {}
         self._held: dict[str, tuple[RunStep, str]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._flushing = ""
@@ -116,8 +116,10 @@ class Run:
 
     async def _recalled(self) -> Past:
         call = RecallCall(self._begin.tenant, self._begin.task, self._begin.rows)
-        answer: RawValue = await ask_ours(RECALL, call, RECALL, RECALLING)
-        return read(answer, Past)
+        try:
+            return read(await ask_ours(RECALL, call, RECALL, RECALLING), Past)
+        except ActivityError as error:
+            raise broken_by(error) from error
 
     def _asked(self) -> Asked:
         return Asked((self._begin.principal, self._begin.on_behalf_of), self._carriage.tell)
@@ -195,50 +197,47 @@ class Run:
     # --- steps and timers ---
 
     def _start_step(self, action: RunStep, cause: str) -> None:
-        riders = self._carriage.load(action.id)
-        self._actions[action.id] = action
-        self._watch(action.id, ask_step(self._begin, action, cause, riders))
+        handle = ask_step(self._begin, action, cause, self._carriage.load(action.id))
+        self._steps[action.id] = handle
+        handle.add_done_callback(lambda done: self._answered(action, done))
 
-    def _watch(self, step_id: str, handle: workflow.ActivityHandle[RawValue]) -> None:
-        self._steps[step_id] = handle
-        handle.add_done_callback(lambda done: self._step_ended(step_id, done))
+    def _answered(self, action: RunStep, done: "asyncio.Task[RawValue]") -> None:
+        if done.cancelled() or done.exception() is not None:
+            self._carriage.lost(action.id)
+        else:
+            self._carriage.arrived(action.id)
+        self._step_ended(action, done)
 
-    def _step_ended(self, step_id: str, done: "asyncio.Task[RawValue]") -> None:
-        del self._steps[step_id]
+    def _step_ended(self, action: RunStep, done: "asyncio.Task[RawValue]") -> None:
+        del self._steps[action.id]
         error = None if done.cancelled() else done.exception()
         if done.cancelled() or error is not None:
-            self._carriage.lost(step_id)
-            self._step_failed(step_id, error)
+            self._step_failed(action, error)
         else:
-            self._carriage.arrived(step_id)
-            self._inbox.push(Arrived("result", step_id, done.result().payload.data))
+            self._inbox.push(Arrived("result", action.id, done.result().payload.data))
 
-    def _step_failed(self, step_id: str, error: BaseException | None) -> None:
+    def _step_failed(self, action: RunStep, error: BaseException | None) -> None:
         """Tell a failure that its worker has stored from one that Temporal alone knows of."""
         cause = error.__cause__ if isinstance(error, ActivityError) else error
-        if cause is None or isinstance(cause, CancelledError):  # stopped by its workflow before anything was stored
+        if error is None or isinstance(cause, CancelledError):  # stopped by its workflow before anything was stored
             self._inbox.rouse()
-        elif isinstance(cause, TemporalTimeout) and error is not None:
-            self._give_up(step_id, error)
-        elif isinstance(cause, ApplicationError) and error is not None:
+        elif isinstance(cause, TemporalTimeout):
+            self._give_up(action, from_temporal(error))
+        elif isinstance(cause, ApplicationError):
             failure = from_temporal(error)
             if failure.code == NonDeterminism.code:
                 self._break(NonDeterminism(failure.message, details=failure.details))
             else:
-                self._inbox.push(Arrived("failed", step_id, failure))
+                self._inbox.push(Arrived("failed", action.id, failure))
         else:
-            self._break(ApplicationError(f"step {step_id}: {cause}", type="ENGINE_FAILED", non_retryable=True))
+            self._break(ApplicationError(f"step {action.id}: {cause}", type="ENGINE_FAILED", non_retryable=True))
 
-    def _give_up(self, step_id: str, error: BaseException) -> None:
+    def _give_up(self, action: RunStep, failed: Failure) -> None:
         """Let the failure of a step be stored whose worker did not end it."""
-        action = self._actions[step_id]
-        failed = from_temporal(error)
-        call = GiveUpCall(
-            self._begin.tenant, self._begin.task, action.key, action.definition.name, action.input_hash, failed
-        )
-        handle = ask_ours(GIVE_UP, call, f"{GIVE_UP}/{step_id}", STORING)
-        self._carriage.load(step_id)
-        self._watch(step_id, handle)
+        begin = self._begin
+        call = GiveUpCall(begin.tenant, begin.task, action.key, action.definition.name, action.input_hash, failed)
+        handle = self._steps[action.id] = ask_ours(GIVE_UP, call, f"{GIVE_UP}/{action.id}", STORING)
+        handle.add_done_callback(lambda done: self._step_ended(action, done))
 
     def _break(self, error: Exception) -> None:
         self._broken = self._broken or error

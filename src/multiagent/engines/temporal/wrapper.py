@@ -56,7 +56,7 @@ class Wrapper:
         fault("step-received")
         ops = self._lease(first=first)
         fault("step-lease-ready")
-        started = (await self._means.writer.commit(*ops))[-2 if first else -1]
+        started = (await self._means.writer.commit(*ops))[-1]
         fault("step-leased")
         if not isinstance(started, StepStarted):
             raise TypeError(f"StartStep was answered by {type(started).__name__}")
@@ -71,12 +71,12 @@ class Wrapper:
         return answer
 
     def _lease(self, *, first: bool) -> list[Op]:
-        """Return what is committed before the code runs: facts, lease and, in the first attempt, its first event."""
-        now, work = self._means.clock.now(), self._work
-        ops = [*rider_ops(work.tenant, work.task, self._call.riders, now), start_op(work, self._means.owner, now)]
+        """Return what is committed before the code runs: facts, the lease, and the first attempt its first event."""
+        now, work, riders = self._means.clock.now(), self._work, self._call.riders
+        ops = fact_ops(work.tenant, work.task, riders)
         if first:
             ops.append(started_op(work, 1, now))
-        return ops
+        return [*ops, *status_ops(work.tenant, work.task, riders, now), start_op(work, self._means.owner, now)]
 
     async def _do(self, started: StepStarted, *, announced: bool) -> Ended:
         """Run the code in its turn, and stop it where the activity is cancelled."""
@@ -129,7 +129,7 @@ class Wrapper:
         return await stored_value(self._means.objects, self._work.tenant, stands)
 
 
-def rider_ops(tenant: str, task: str, riders: Riders, now: int) -> Sequence[Op]:
+def fact_ops(tenant: str, task: str, riders: Riders) -> list[Op]:
     """Return the operations that store facts, in their order; all of them may be stored already."""
     ops: list[Op] = []
     for fact in riders.facts:
@@ -137,13 +137,17 @@ def rider_ops(tenant: str, task: str, riders: Riders, now: int) -> Sequence[Op]:
             ops.append(AppendOutcome(tenant=tenant, task=task, outcome=fact.outcome, again=True))
         else:
             ops.append(AppendEvent(tenant=tenant, task=task, event=fact.event))
-    if riders.status is not None:
-        ops.append(
-            UpdateTask(
-                tenant=tenant, id=task, time=now, status=riders.status, waits_for=riders.waits_for, only_at=riders.at
-            )
-        )
     return ops
+
+
+def status_ops(tenant: str, task: str, riders: Riders, now: int) -> Sequence[Op]:
+    """Return the operation that lets the task's row show what it is to show, if any: after the facts."""
+    if riders.status is None:
+        return ()
+    update = UpdateTask(
+        tenant=tenant, id=task, time=now, status=riders.status, waits_for=riders.waits_for, only_at=riders.at
+    )
+    return (update,)
 
 
 def _work(means: Means, call: StepCall, name: str) -> Work:
