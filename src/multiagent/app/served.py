@@ -17,8 +17,7 @@ from multiagent.app.roles import Crew, Room, crew, every_step, open_room
 from multiagent.app.serve import Serving, leave, pause
 from multiagent.app.temporal import temporal_options
 from multiagent.app.vitals import Vitals
-from multiagent.core.errors import EngineOwned, EngineUnavailable, PlatformError
-from multiagent.engines.base import Workers
+from multiagent.core.errors import EngineOwned, PlatformError
 from multiagent.engines.factory import EngineParts, open_temporal, open_workers, own_home
 from multiagent.engines.temporal.options import TemporalOptions
 from multiagent.llm.overdue import watch_overdue
@@ -63,7 +62,7 @@ async def together(serving: Serving, vitals: Vitals) -> None:
         workers = await stack.enter_async_context(
             open_workers(options, ground.parts, (TASK,), steps, serving.services, drain_s)
         )
-        vitals.engine(lambda: _reached(workers, options))
+        vitals.engine(workers.check)
         if "orchestrator" in serving.services:
             await stack.enter_async_context(leading(serving, vitals, ground))
         vitals.opened()
@@ -94,11 +93,6 @@ async def _patiently(
                 return Ground(members, options, storage, room)
         await pause(serving.stopped)
     return None
-
-
-async def _reached(workers: Workers, options: TemporalOptions) -> None:
-    if not workers.ready():
-        raise EngineUnavailable(f"Temporal at {options.address} is not reached yet")
 
 
 @contextmanager

@@ -328,6 +328,10 @@ class ServedEngine(Engine, Protocol):
 class Workers(Protocol):
     """What does the steps of some services in this process, and runs workflows where it is the orchestrator."""
 
+    async def check(self) -> None:
+        """Raise EngineUnavailable where they are not ready, or the server does not answer now."""
+        ...
+
     def ready(self) -> bool:
         """Whether they have reached the server and poll it."""
         ...

@@ -9,12 +9,13 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, Final
 
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from multiagent.core.errors import PlatformError
+from multiagent.core.errors import EngineUnavailable, PlatformError
 from multiagent.core.retry import Backoff
 from multiagent.core.step import Queue
 from multiagent.engines.temporal.activities import Activities
@@ -30,6 +31,8 @@ LOOK_SECONDS: Final = 30.0
 """How often rows are compared with the server."""
 CLOSING_S: Final = 5.0
 """How long workers may take to close, their steps' grace aside."""
+CHECK: Final = timedelta(seconds=3)
+"""How long the server may take to say that it is well."""
 _BACKOFF: Final = Backoff(base=0.5, most=10.0)
 _log = logging.getLogger("multiagent.engine")
 
@@ -46,6 +49,13 @@ class TemporalWorkers:
         self._drifted = drifted
         self._workers: list[Worker] = []
         self._closing = False
+
+    async def check(self) -> None:
+        """See ``Workers.check``."""
+        link = self._ground.link
+        if not self.ready():
+            raise EngineUnavailable(f"Temporal at {link.options.address} is not reached yet")
+        await link.call("a question for its health", lambda client: client.service_client.check_health(timeout=CHECK))
 
     def ready(self) -> bool:
         """Whether they have reached the server and poll it."""
