@@ -6,7 +6,7 @@ import msgspec
 
 from multiagent.app.build import TENANT
 from multiagent.app.place import Place
-from multiagent.core.errors import InvalidInput, NonDeterminism, NotFound
+from multiagent.core.errors import EngineError, InvalidInput, NonDeterminism, NotFound
 from multiagent.core.outcome import Failure, Outcome
 from multiagent.engines.attempt import stored_value
 from multiagent.engines.base import Workflow
@@ -18,6 +18,8 @@ from multiagent.storage.sql.base import Reader, TaskRow
 
 WORKFLOWS: Final[tuple[Workflow[Any, Any], ...]] = (TASK,)
 """The workflows whose histories this program can replay."""
+
+SAME: Final = "no difference"
 
 
 class History(msgspec.Struct, frozen=True):
@@ -45,6 +47,8 @@ class Verdict(msgspec.Struct, frozen=True):
 
     ``outcomes`` counts the rows of the journal; ``n`` and ``step`` name the row before which the code drifts, with the
     digests that are recorded there and that today's code yields (empty where the drift is no matter of digests).
+    ``server`` is what Temporal's own replay of its history came to: ``no difference``, why there was none, or nothing where
+    no server was asked.
     """
 
     task: str
@@ -56,6 +60,7 @@ class Verdict(msgspec.Struct, frozen=True):
     recorded: str = ""
     found: str = ""
     message: str = ""
+    server: str = ""
 
 
 def workflow(name: str) -> Workflow[Any, Any]:
@@ -110,5 +115,20 @@ def drifted(task: str, drift: NonDeterminism, outcomes: int, *, ended: bool) -> 
 
 
 async def verify(place: Place, task: str) -> Verdict:
-    """Replay a task against today's code; NotFound where there is no such task."""
-    return verdict(await read(place, task))
+    """Replay a task against today's code, and by Temporal's own means what its server has of it, where there is one.
+
+    NotFound where there is no such task.
+    """
+    found = verdict(await read(place, task))
+    if not (found.identical and place.served and place.shared):
+        return found
+    from multiagent.app.temporal import open_asked
+
+    try:
+        async with open_asked(place, WORKFLOWS) as engine:
+            await engine.replay(TENANT, task)
+    except NonDeterminism as drift:
+        return drifted(task, drift, found.outcomes, ended=found.ended)
+    except EngineError as error:
+        return msgspec.structs.replace(found, server=f"not compared: {error.message}")
+    return msgspec.structs.replace(found, server=SAME)

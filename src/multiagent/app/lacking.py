@@ -5,12 +5,12 @@ from typing import Final
 
 from multiagent.app.build import TENANT
 from multiagent.app.place import Place
-from multiagent.app.system import SystemClock, SystemIds
+from multiagent.app.system import SystemClock
 from multiagent.core.errors import PlatformError
 from multiagent.core.step import Queue
 from multiagent.core.task import FINISHED
 from multiagent.engines.base import Pending
-from multiagent.engines.factory import EngineParts, count_workers, open_temporal
+from multiagent.engines.factory import count_workers
 from multiagent.orchestrator.workflows import TASK
 
 START: Final = "start one: multiagent serve"
@@ -72,9 +72,7 @@ async def unpolled(place: Place, services: Sequence[Queue]) -> str:
 
 
 async def _pending(place: Place, task: str) -> tuple[Pending, ...]:
-    from multiagent.app.temporal import temporal_options
+    from multiagent.app.temporal import open_asked
 
-    async with place.storage() as storage:
-        parts = EngineParts(storage.writer, storage.reader, storage.objects, SystemClock(), SystemIds())
-        async with open_temporal(temporal_options(place), parts, (TASK,)) as engine:
-            return await engine.pending(TENANT, task)
+    async with open_asked(place, (TASK,)) as engine:
+        return await engine.pending(TENANT, task)

@@ -4,12 +4,16 @@ import base64
 import binascii
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from multiagent.app.place import Place
+from multiagent.app.system import SystemClock, SystemIds
 from multiagent.core.errors import ConfigInvalid
+from multiagent.engines.base import ServedEngine, Workflow
+from multiagent.engines.factory import EngineParts, open_temporal
 from multiagent.engines.temporal.options import TemporalOptions
 
 KEY_FILE: Final = "temporal.key"
@@ -26,6 +30,18 @@ def temporal_options(place: Place) -> TemporalOptions:
     return TemporalOptions(
         given.address, given.namespace, given.queues, current, tls=given.tls, api_key=given.api_key, old_keys=tuple(old)
     )
+
+
+@asynccontextmanager
+async def open_asked(place: Place, workflows: Sequence[Workflow[Any, Any]]) -> AsyncIterator[ServedEngine]:
+    """Open the engine on Temporal as a terminal asks it, for the block, on a database that all may write to.
+
+    Raises ConfigInvalid, StorageError's children.
+    """
+    async with place.storage() as storage:
+        parts = EngineParts(storage.writer, storage.reader, storage.objects, SystemClock(), SystemIds())
+        async with open_temporal(temporal_options(place), parts, workflows) as engine:
+            yield engine
 
 
 def own_key_file(home: Path) -> Path:

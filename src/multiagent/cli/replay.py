@@ -55,7 +55,8 @@ def text(verdict: "Verdict") -> str:
     """Return a verdict as lines."""
     if verdict.identical:
         state = "to its end" if verdict.ended else "as far as it got"
-        return f"task {verdict.task}: identical, {verdict.outcomes} outcomes replayed {state}"
+        server = f"; Temporal's own replay: {verdict.server}" if verdict.server else ""
+        return f"task {verdict.task}: identical, {verdict.outcomes} outcomes replayed {state}{server}"
     lines = [f"task {verdict.task}: drifts at outcome {verdict.n} of {verdict.outcomes}"]
     if verdict.step:
         lines.append(f"  step      {verdict.step}")
