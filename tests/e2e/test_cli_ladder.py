@@ -64,3 +64,26 @@ def test_a_budget_that_lasts_for_some_agents_gives_a_partial_answer_that_says_wh
         assert isinstance(missing, list)
         assert all("budget" in one or "before it was done" in one for one in missing)
         assert missing
+
+
+@pytest.mark.requirement("S.reliability.degrade")
+def test_no_budget_leaves_less_than_a_smaller_one_did(house: House, table: str) -> None:
+    """Agents that run out of money at their work still answer from what they were given at first."""
+    texts = {}
+    for budget in range(4_000, 20_001, 2_000):
+        run = house.run("run", QUERY, "-a", table, "--json", "--budget-tokens", str(budget))
+        told = json.loads(run.out)
+        texts[budget] = told["text"]
+        assert told["bill"]["tokens"] + told["bill"]["lost_tokens"] <= budget
+        assert told["status"] == "completed" or told["error"]["code"] == "BUDGET_EXCEEDED"
+    assert [budget for budget, text in texts.items() if not text] == []
+
+
+def test_the_offline_model_reserves_the_prompt_that_it_will_bill(house: House, table: str) -> None:
+    """It bills our own estimate, so nothing of a small budget is held back for tokens that cannot come."""
+    spent(house, table, 200_000)
+    rows = house.rows(
+        "SELECT r.need_tokens, u.prompt FROM reservations r JOIN usage u ON u.task = r.task AND u.key = r.key"
+    )
+    assert len(rows) > 3
+    assert {need - prompt for need, prompt in rows} == {4096}

@@ -58,6 +58,8 @@ class Purse:
     def widen(self) -> bool:
         return False
 
+    def spare(self) -> None: ...
+
 
 @dataclass
 class Inline:

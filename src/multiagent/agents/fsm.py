@@ -18,6 +18,10 @@ Phase = Literal["idle", "thinking", "acting", "waiting_approval", "observing", "
 FINAL: Final[tuple[Phase, ...]] = ("completed", "failed", "cancelled")
 
 ANSWER_NOW: Final = "Answer now with what you have found so far; no more tools may be called."
+ANSWER_SHORT: Final = (
+    "The budget does not pay for any work, nor for reading again what was done. Answer now, briefly and from what is "
+    "shown here alone; guess nothing, and say what you could not find out. No tools may be called."
+)
 EMPTY_ANSWER: Final = "Your last message was empty. Call a tool, or write your answer."
 REPEATED: Final = (
     "You have already made this call {count} times with the same arguments; its result will not change. "

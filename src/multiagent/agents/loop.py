@@ -48,6 +48,9 @@ ENDINGS: Final[Mapping[AgentStatus, EventKind]] = {
 NEEDED = "needed"
 """The value of ``approval`` in the details of a refusal that a person's word would lift."""
 
+SHORT_ANSWER = "agent-short-answer"
+"""The change by which an agent that cannot pay for its conversation answers from the opening of it."""
+
 SHOWN = ("thinking", "acting", "waiting_approval")
 """The phases that are worth an event; the others last no time, and an agent that has started is thinking."""
 
@@ -69,6 +72,10 @@ class Purse(Protocol):
 
     def widen(self) -> bool:
         """An agent's call was refused for want of money: allow it more; False where there is no more to allow."""
+        ...
+
+    def spare(self) -> None:
+        """An agent asks for its last answer, a short one: allow it what is kept for others, where none needs it."""
         ...
 
     @property
@@ -103,6 +110,7 @@ class Agent:
         self.ruling: Ruling | None = None
         self._cuts = ctx.cuts
         self._round = 0
+        self._short = False
 
     async def run(self) -> AgentResult:
         """Run to the end. Its own failures are a result; only cancellation is thrown, and then ``stopped`` is one."""
@@ -171,9 +179,9 @@ class Agent:
         try:
             thought = await self._asked(intent, key)
         except StepFailed as error:
-            if error.code != "BUDGET_EXCEEDED" or not self._purse.widen():
+            if error.code != "BUDGET_EXCEEDED":
                 raise
-            thought = await self._asked(intent, f"{key}/wider")
+            thought = await self._for_less(intent, key, error)
         self._notes.clear()
         self._head = self._answer = thought.head
         spent = thought.spent
@@ -182,7 +190,27 @@ class Agent:
         if spent.model not in self._models:
             self._models.append(spent.model)
         self._purse.book(spent)
+        if self._short:
+            return fsm.Thought((), thought.empty, fsm.CUT[0])
         return fsm.Thought(thought.calls, thought.empty, thought.finish)
+
+    async def _for_less(self, intent: fsm.Think, key: str, refused: StepFailed) -> ThinkOutput:
+        """Ask within what all have left; where that is too little, for an answer from the conversation's opening alone,
+        without tools. Raises what refused the last of these.
+        """
+        if self._purse.widen():
+            try:
+                return await self._asked(intent, f"{key}/wider")
+            except StepFailed as error:
+                if error.code != "BUDGET_EXCEEDED":
+                    raise
+                refused = error
+        if self._brief.review is not None or not self._ctx.patched(SHORT_ANSWER):
+            raise refused
+        self._purse.spare()
+        self._head, self._short = "", True
+        self._notes.clear()
+        return await self._asked(fsm.Think(intent.turn, final=True, say=fsm.ANSWER_SHORT), f"{key}/short")
 
     async def _asked(self, intent: fsm.Think, key: str) -> ThinkOutput:
         try:

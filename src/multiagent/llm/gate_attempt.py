@@ -158,7 +158,11 @@ class Attempts:
         return ScopeLimit(ScopeRef("model", name, "day", day), self._model_day)
 
     async def _prompt_tokens(self, state: EndpointState, job: Job) -> int:
-        """Return the prompt's bound: reported tokens of the longest known prefix, and the bytes of the rest."""
+        """Return the prompt's bound: reported tokens of the longest known prefix, and the bytes of the rest; where a
+        vendor bills by our own estimate, that.
+        """
+        if state.serving.profile.bills_estimate:
+            return estimate_usage(job.request, ()).prompt
         overhead = state.model.overhead_tokens
         for position, head in job.heads.before:
             reported = await self._reported_prefix(job.call.principal.tenant, head, state.model.endpoint.model)

@@ -24,6 +24,9 @@ LEAST_PERCENT: Final = 25
 """An agent may use at least this share of the limit while so much is unused, also where fewer is its even share:
 agents differ in what they need, and the task's own limit still holds for all together."""
 
+KEPT_BACK: Final = "kept-for-synthesis"
+"""The change by which agents that compete for the rest leave what is kept back."""
+
 RUNGS: Final[tuple[Rung, ...]] = ("normal", "alert", "cheaper", "fewer", "partial")
 
 
@@ -77,7 +80,8 @@ def tier_for(settings: TaskSettings, mode: Mode, at: Rung, *, agent: bool, plann
 class Treasury:
     """A task's money as its workflow knows it; an object of one run, rebuilt by replay.
 
-    A fork counts from its cut on: what came before, the cut's own outcome included, was paid by its parent.
+    ``keeps``: agents leave what is kept for a synthesis; ``some``: one of them has an answer, or is at its last try for
+    one. A fork counts from its cut on: what came before, the cut's own outcome included, was paid by its parent.
     """
 
     def __init__(self, ctx: Context) -> None:
@@ -86,6 +90,8 @@ class Treasury:
         self._told: Rung = "normal"
         self._promised: dict[str, Amount] = {}
         self.mode: Mode = "simple"
+        self.keeps = False
+        self.some = False
         self._used = Amount()
         self._bill = Bill()
         self.models: list[str] = []
@@ -183,6 +189,17 @@ class Treasury:
         left = self._promised.get(agent, Amount())
         self._promised[agent] = Amount(max(0, left.tokens - taken.tokens), max(0, left.pico - taken.pico))
 
+    def open_to(self, agent: Amount) -> Limit:
+        """Return the most that an agent which has used so much may use, when it competes with the others."""
+        limit = self.limit
+        if not self.keeps or not self._ctx.patched(KEPT_BACK):
+            return limit
+
+        def one(amount: int | None, used: int, own: int) -> int | None:
+            return None if amount is None else max(own, _shared(amount) - used + own)
+
+        return Limit(one(limit.tokens, self.used.tokens, agent.tokens), one(limit.pico, self.used.pico, agent.pico))
+
     def close(self, agent: str) -> None:
         """An agent has ended: what it did not use flows back."""
         self._promised.pop(agent, None)
@@ -196,6 +213,7 @@ class AgentPurse:
         self._agent = agent
         self._limit = limit
         self._planned = planned
+        self._own = Amount()
 
     def terms(self) -> Terms:
         """The terms of the agent's next call."""
@@ -203,20 +221,27 @@ class AgentPurse:
 
     def book(self, spent: Spent) -> None:
         """The agent made a call."""
+        self._own += spent.amount
         self._treasury.take(self._agent, spent)
 
     def lose(self, lost: Amount) -> None:
         """A call of the agent's failed that may have been billed so much."""
+        self._own += lost
         self._treasury.lost(self._agent, lost)
 
     def widen(self) -> bool:
-        """Lift the agent's own limit: from now on the task's alone holds. Tell whether that is anything new.
+        """Lift the agent's own limit to what the others have left. Tell whether that is anything new.
 
         Its share was too small for one call. Rather than fail with money left, the agents compete for the rest.
         """
-        whole = self._treasury.limit
-        widened, self._limit = self._limit != whole, whole
+        open_to = self._treasury.open_to(self._own)
+        widened, self._limit = self._limit != open_to, open_to
         return widened
+
+    def spare(self) -> None:
+        """Allow the agent all that the task has left, where no other has an answer, or is allowed as much for one."""
+        if not self._treasury.some:
+            self._treasury.some, self._limit = True, self._treasury.limit
 
     @property
     def last(self) -> bool:

@@ -1,12 +1,12 @@
 """The task workflow: analyse, plan, run the agents, put their results into one answer. Pure, through ``Context`` only.
 
 How a task ends: with an answer, ``completed`` (``partial`` where an agent failed, was skipped or was cut short by the
-budget, and ``missing`` says what); without one, ``failed`` with the code of the first failure. Where agents finished
-but the budget does not pay for the synthesis, it fails with ``BUDGET_EXCEEDED``, and the finished texts stand in the
-task's result.
+budget, and ``missing`` says what); without one, ``failed`` with the code of the first failure. Where several agents
+finished but the budget does not pay for the synthesis, it fails with ``BUDGET_EXCEEDED``, and the finished texts stand
+in the task's result.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -56,6 +56,10 @@ from multiagent.orchestrator.strategies.workers import worker
 
 WHOLE: Final = "t1"
 """The id of the only agent task, where a query is not split."""
+
+
+ONE_ANSWER: Final = "one-answer-stands"
+"""The change by which an answer that there is only one of needs no synthesis, where the budget does not pay for it."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -163,6 +167,7 @@ class TaskRun:
 
     async def _run_agents(self, plan: Plan) -> None:
         self._unstarted = len(plan.tasks)
+        self._treasury.keeps = len(plan.tasks) > 1
         scheduler = Scheduler(self._ctx, plan, self._agent, self._skip, self._width)
         await scheduler.run()
 
@@ -187,6 +192,7 @@ class TaskRun:
         agent = Persistent(self._ctx, brief, lambda again: self._worker(node, again, purse))
         try:
             result = self._agents[node.id] = await agent.run()
+            self._treasury.some |= result.status == "completed"
         except Cancelled:
             self._agents[node.id] = agent.stopped()
             raise
@@ -221,8 +227,19 @@ class TaskRun:
             raise StepFailed(failed.code, failed.message)
         if len(plan.tasks) == 1:
             return Answered(finished[0].head, finished[0].partial)
+        try:
+            return await self._together(results, len(finished))
+        except StepFailed as error:
+            if error.code != "BUDGET_EXCEEDED" or len(finished) > 1 or not self._ctx.patched(ONE_ANSWER):
+                raise
+            reason = "the budget does not pay for a synthesis; the one answer that there is stands alone"
+            self._ctx.emit(EventKind.TASK_DEGRADED, TaskDegraded(reason, error.code))
+            return Answered(finished[0].head, cut=True)
+
+    async def _together(self, results: Sequence[AgentResult], finished: int) -> Answered:
+        """Have one answer made of all results."""
         missing = self._missing()
-        self._ctx.emit(EventKind.SYNTHESIS_STARTED, SynthesisStarted(len(finished), missing))
+        self._ctx.emit(EventKind.SYNTHESIS_STARTED, SynthesisStarted(finished, missing))
         parts = tuple(PartRef(one.agent, one.title, one.status, one.head, one.sources) for one in results)
         given = SynthesizeInput(self._treasury.terms(), parts, missing)
         output = await self._ctx.step(SYNTHESIZE, given, "synthesize")

@@ -328,32 +328,3 @@ def test_the_task_ends_whichever_steps_fail(data: st.DataObject) -> None:
     assert run.ending is not None
     assert run.kinds[-1] in (EventKind.TASK_COMPLETED, EventKind.TASK_FAILED)
     assert run.replayed()
-
-
-def test_an_agent_whose_share_is_too_small_for_one_call_may_use_what_is_left() -> None:
-    refused = Failure("BUDGET_EXCEEDED", "the budget of agent t1 has 2000 tokens left")
-    run = TaskDrive(task(limit=Limit(8_000)), script(a__t1__think__1=refused))
-    first, second = run.steps["a/t1/think/1"].input, run.steps["a/t1/think/1/wider"].input
-    assert isinstance(first, ThinkInput)
-    assert isinstance(second, ThinkInput)
-    assert (first.terms.agent_limit.tokens or 0) < (second.terms.agent_limit.tokens or 0) == 8_000
-    assert not run.result.partial
-    assert run.replayed()
-
-
-def test_a_call_that_does_not_fit_what_is_left_fails_the_agent() -> None:
-    refused = Failure("BUDGET_EXCEEDED", "used up")
-    run = TaskDrive(task(), script(mode="simple", a__t1__think__1=refused, a__t1__think__1__wider=refused))
-    assert run.failure.code == "BUDGET_EXCEEDED"
-    assert not run.finish.partial
-
-
-def test_what_a_failed_call_may_have_cost_stands_in_the_bill_and_counts_as_used() -> None:
-    """Its agent fails; the ladder knows of it, as the budget does."""
-    lost = Failure("VENDOR_TIMEOUT", "no answer", True, {"lost_tokens": 85_000, "lost_pico": 7})
-    run = TaskDrive(task(), script(mode="simple", a__t1__think__2=lost))
-    (agent,) = run.finish.agents
-    assert agent.status == "failed"
-    assert (agent.bill.lost_tokens, agent.bill.lost_pico, agent.bill.model_calls) == (85_000, 7, 1)
-    assert [alert.tokens for alert in run.facts(EventKind.BUDGET_ALERT, BudgetAlert)] == [85_100]
-    assert run.replayed()
