@@ -47,8 +47,8 @@ class Verdict(msgspec.Struct, frozen=True):
 
     ``outcomes`` counts the rows of the journal; ``n`` and ``step`` name the row before which the code drifts, with the
     digests that are recorded there and that today's code yields (empty where the drift is no matter of digests).
-    ``server`` is what Temporal's own replay of its history came to: ``no difference``, why there was none, or nothing where
-    no server was asked.
+    ``server`` is what Temporal's own replay of its history came to: ``no difference``, why there was none, or nothing
+    where no server was asked.
     """
 
     task: str
