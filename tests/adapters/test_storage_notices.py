@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from multiagent.app.follow import follow
 from multiagent.storage.factory import Storage, open_storage
 from multiagent.storage.sql.base import Notices
 from multiagent.testing.clock import ManualClock
@@ -120,3 +121,17 @@ async def test_after_a_lost_connection_everyone_is_told_to_look_and_hears_again(
         count += 1
         assert count < 1000
         await one.writer.commit(appends(f"w/{count}"))
+
+
+async def test_who_follows_a_task_is_woken_by_what_another_process_commits(pair: tuple[Storage, Storage]) -> None:
+    """Not by and by: each event is there before the next one is made."""
+    one, two = pair
+    await one.writer.commit(creates())
+    events = follow(two.reader, two.writer, TENANT, "t1", 0, two.notices)
+    async with asyncio.timeout(30):
+        for number in range(1, 21):
+            coming = asyncio.ensure_future(anext(events))
+            await asyncio.sleep(0)
+            await one.writer.commit(appends(f"w/{number}"))
+            assert (await coming).header.seq == number
+    await events.aclose()  # type: ignore[attr-defined] # a generator

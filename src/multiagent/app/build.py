@@ -94,7 +94,8 @@ class Platform:
 
     def follow(self, task: str, after: int = 0) -> AsyncIterator[Event]:
         """Yield a task's events, from the first after ``after`` to the last."""
-        return follow(self._storage.reader, self._storage.writer, TENANT, task, after)
+        storage = self._storage
+        return follow(storage.reader, storage.writer, TENANT, task, after, storage.notices)
 
     async def settled(self, task: str) -> RunResult:
         """Wait until a task's end is stored, also where it was only just accepted."""
