@@ -1,12 +1,12 @@
 """The embedded engine keeps what every engine promises also where its storage is PostgreSQL."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from multiagent.storage.factory import Storage, open_storage
+from multiagent.storage.factory import Storage, open_sequencer, open_storage
 from multiagent.testing.bench import Bench
 from multiagent.testing.replayed import Register
 from multiagent.testing.suites.engine import EngineFacts, EngineFailures, EngineRuns
@@ -23,8 +23,13 @@ class PostgresBench(Bench):
         super().__init__(home, register)
         self._url = url
 
-    def _opened_storage(self) -> AbstractAsyncContextManager[Storage]:
-        return open_storage(self._home, clock=self.clock, ids=self._ids, url=self._url)
+    @asynccontextmanager
+    async def _opened_storage(self) -> AsyncIterator[Storage]:
+        async with (
+            open_storage(self._home, clock=self.clock, ids=self._ids, url=self._url) as storage,
+            open_sequencer(self._url),
+        ):
+            yield storage
 
 
 @pytest.fixture
