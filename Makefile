@@ -1,5 +1,5 @@
 # One line a verb. `make run` and `make test` are the two commands of the README.
-.PHONY: run distributed test test-unit fmt lint type bench servers lock clean
+.PHONY: run distributed test test-unit fmt lint type bench servers golden lock clean
 unexport PYTHONDONTWRITEBYTECODE # it would recompile every import of every run
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -24,6 +24,8 @@ bench: .venv/.dev .cache/langgraph/.ready ## every number beside its baseline
 	@$(BIN)/python -m benchmarks
 servers: .venv/.dev  ## fetch what real-server tests need
 	@sh scripts/servers.sh
+golden: servers      ## record the golden histories of Temporal's server again
+	@$(BIN)/python -m tests.replay.golden_temporal
 lock: .venv/.dev     ## resolve the locks anew
 	@sh scripts/lock.sh
 clean:               ## drop what the other verbs made

@@ -78,9 +78,11 @@ RUNS: dict[str, tuple[Workflow[Job, Job], int]] = {
 }  # fmt: skip
 
 
-async def drive(bench: Bench, name: str) -> str:
-    """Run a workflow to its end; return its task's id."""
+async def drive(bench: Bench, name: str, push: float = 0.5) -> str:
+    """Run a workflow to its end, the clock moved on by so many seconds at a time; return its task's id."""
     workflow, value = RUNS[name]
+    if name in ("late", "sleep"):
+        value = bench.seconds(value)
     if name in ("tidies", "late"):
         bench.code["work" if name == "tidies" else "slow"] = Gate()
     task = await STEERED[name](bench) if name in STEERED else await bench.start(workflow, value)
@@ -88,7 +90,7 @@ async def drive(bench: Bench, name: str) -> str:
         await _cancelled(bench, task)
     if name in ("hear", "storm"):
         await _signalled(bench, task)
-    await bench.drive(asyncio.create_task(bench.result(task)), 0.5)
+    await bench.drive(asyncio.create_task(bench.result(task)), push)
     return task
 
 

@@ -121,6 +121,8 @@ def runtime() -> Runtime:
     """Return what all clients and workers of this process share; its own log lines go to ours, discreetly."""
     for name in _TALKATIVE:
         logging.getLogger(name).addFilter(Discreet())
-    forwarding = LogForwardingConfig(logging.getLogger(_CORE), append_log_fields_to_message=False)
+    forwarding = LogForwardingConfig(
+        logging.getLogger(_CORE), prepend_target_on_message=False, append_log_fields_to_message=False
+    )
     levels = TelemetryFilter(core_level="WARN", other_level="ERROR")
     return Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=levels, forwarding=forwarding)))
