@@ -224,6 +224,33 @@ def test_a_database_that_is_away_is_an_error_with_its_own_exit_code(bare: Site, 
     refused(bare.run(*command), 7, "STORAGE_UNAVAILABLE", "PostgreSQL cannot be reached")
 
 
+@pytest.mark.timeout(240)
+def test_a_database_that_goes_away_and_comes_back_ends_no_terminal(
+    tmp_path: Path, sandbox_cache: Path, postgres_server: PostgresServer, temporal_server: TemporalServer
+) -> None:
+    """Those that follow a task, or wait for it, go on once it is back, as the services do."""
+    own = PostgresServer(durable=True)
+    slow = {"MULTIAGENT_OFFLINE__LATENCY_S": "2"}
+    try:
+        with spread(tmp_path / f"away-{os.getpid()}", sandbox_cache, own, temporal_server, **slow) as away:
+            serve(away, "all")
+            with away.start("run", SUM) as run:
+                said = run.stderr
+                assert said is not None
+                until(lambda: "t1 started" in said.readline(), "no agent began")
+                [row] = json.loads(away.run("tasks", "list", "--json").stdout)
+                own.stop()
+                with away.start("tasks", "list") as other:
+                    assert other.stderr is not None
+                    assert "STORAGE_UNAVAILABLE" in other.stderr.read()
+                own.start()
+                assert "completed" in said.read()
+                assert run.wait(DEADLINE_S) == 0
+            assert "51" in str(ran(away.run("tasks", "wait", row["task"], "--json"))["text"])
+    finally:
+        own.close()
+
+
 def test_a_temporal_that_is_away_keeps_no_task_from_being_accepted(bare: Site) -> None:
     """The orchestrator hands it over once it is back; until then a terminal says what is missing."""
     there = bare.extra["MULTIAGENT_TEMPORAL__ADDRESS"]

@@ -17,7 +17,7 @@ from multiagent.app.models import gate_config
 from multiagent.app.offers import Offers
 from multiagent.app.place import Eye, Place
 from multiagent.app.snapshot import task_settings
-from multiagent.core.errors import InvalidInput, NotFound
+from multiagent.core.errors import InvalidInput, NotFound, StorageUnavailable
 from multiagent.core.events import Event
 from multiagent.core.task import FINISHED, TaskInput
 from multiagent.orchestrator.handover import Handover
@@ -84,18 +84,29 @@ async def retry(place: Place, task: str, environment: Mapping[str, str]) -> str:
 
 async def ended(place: Place, task: str, seconds: float | None) -> bool:
     """Wait until a task has ended, at the most so long; return whether it has. NotFound where there is none."""
-    until = None if seconds is None else time.monotonic() + seconds
+    until, known = None if seconds is None else time.monotonic() + seconds, False
     async with Eye(place) as eye:
         while True:
-            reader = await eye.reader()
-            row = None if reader is None else await reader.task(TENANT, task)
-            if row is None and not await _submitted(place, reader, task):
-                raise NotFound(f"there is no task {task!r} here; `multiagent tasks list` shows those there are")
-            if row is not None and row.status in FINISHED:
+            if await _has_ended(place, eye, task, patient=known):
                 return True
+            known = place.served
             if until is not None and time.monotonic() >= until:
                 return False
             await asyncio.sleep(WATCH_S)
+
+
+async def _has_ended(place: Place, eye: Eye, task: str, *, patient: bool) -> bool:
+    """Whether a task has ended; NotFound where there is none. ``patient``: a database that is away is no error."""
+    try:
+        reader = await eye.reader()
+        row = None if reader is None else await reader.task(TENANT, task)
+    except StorageUnavailable:
+        if patient:
+            return False
+        raise
+    if row is None and not await _submitted(place, reader, task):
+        raise NotFound(f"there is no task {task!r} here; `multiagent tasks list` shows those there are")
+    return row is not None and row.status in FINISHED
 
 
 async def steer(place: Place, kind: str, task: str, payload: bytes) -> Steered:

@@ -25,7 +25,7 @@ from multiagent.app.steer import hand_over, watch_place
 from multiagent.cli import output, report
 from multiagent.cli.live import LiveView
 from multiagent.cli.signals import until_stopped
-from multiagent.core.errors import EngineOwned, InvalidInput, PlatformError, SandboxError
+from multiagent.core.errors import EngineOwned, InvalidInput, PlatformError, SandboxError, StorageUnavailable
 from multiagent.core.task import FINISHED
 
 WONDER_S: Final = 2.0
@@ -190,8 +190,8 @@ class Stay:
 
     async def _anyhow(self, stack: AsyncExitStack) -> Record:
         while True:
-            if await self._watched():
-                return await look(self._place, self._task)
+            if (record := await self._seen()) is not None:
+                return record
             platform = await _entered(stack, self._place)
             if platform is not None:
                 _greet(platform, self._manner)
@@ -226,6 +226,17 @@ class Stay:
             self._live.take(event)
         await platform.settled(self._task)
         return await platform.record(self._task)
+
+    async def _seen(self) -> Record | None:
+        """Watch while others work on the task; return its record once it has ended. Where services work on it, they go
+        on while the database is away from here, and so does this.
+        """
+        try:
+            return await look(self._place, self._task) if await self._watched() else None
+        except StorageUnavailable:
+            if not self._place.served:
+                raise
+            return None
 
     async def _watched(self) -> bool:
         """Watch while another process owns the home; return whether the task has ended."""
