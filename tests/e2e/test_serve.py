@@ -51,6 +51,7 @@ def test_each_service_does_its_own_steps_and_drains_in_good_order(spread: Site) 
     assert set(steps(counted["llm"])) <= {"think", "decompose", "synthesize"}
     assert counted["orchestrator"]['multiagent_tasks_total{status="completed"}'] == 1
     assert sum(value for name, value in counted["llm"].items() if name.startswith("multiagent_model_calls_total"))
+    assert counted["llm"]['multiagent_connections{state="most"}'] == 8
     checks = {role: set(service.readiness()[1]) for role, service in services.items()}
     assert checks == {
         "orchestrator": {"start", "storage", "engine", "policy"},

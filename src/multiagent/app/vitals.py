@@ -68,6 +68,8 @@ class Vitals:
             await storage.reader.commands(1)
 
         self.health.register("storage", answers)
+        if storage.load is not None:
+            self.metrics.look(Look("connections", "Connections to PostgreSQL", "state", storage.load))
         return self._meter.storage(storage)
 
     def room(self, room: Room, cache: Path) -> Steps:

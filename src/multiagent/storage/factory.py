@@ -1,7 +1,7 @@
 """Which adapters make up storage: the only place that names them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +27,16 @@ CONNECTIONS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """All of storage, as the floors above see it; ``notices`` where other processes write, too."""
+    """All of storage, as the floors above see it; ``notices`` where other processes write, too, and there ``load``: how
+    many connections are busy and idle, and how many may be open.
+    """
 
     writer: Writer
     reader: Reader
     objects: Objects
     kv: KeyValue
     notices: Notices | None = None
+    load: Callable[[], Mapping[str, float]] | None = None
 
 
 @asynccontextmanager
@@ -59,8 +62,8 @@ async def open_storage(
         objects = LocalObjects(home / OBJECTS)
         kv = MemoryKeyValue(clock)
         if url:
-            writer, reader, notices = await _open_postgres(stack, url, connections, ids, objects)
-            yield Storage(writer, reader, objects, kv, notices)
+            writer, reader, notices, load = await _open_postgres(stack, url, connections, ids, objects)
+            yield Storage(writer, reader, objects, kv, notices, load)
         else:
             writer, reader = await _open_sqlite(stack, home / DATABASE, synchronous, ids, objects)
             yield Storage(writer, reader, objects, kv)
@@ -81,7 +84,7 @@ async def _open_sqlite(
 
 async def _open_postgres(
     stack: AsyncExitStack, url: str, connections: int, ids: Ids, bodies: Bodies
-) -> tuple[Writer, Reader, Notices]:
+) -> tuple[Writer, Reader, Notices, Callable[[], Mapping[str, float]]]:
     with _driver():
         from multiagent.storage.sql.postgres.connect import prepare
         from multiagent.storage.sql.postgres.notices import PostgresNotices
@@ -97,7 +100,7 @@ async def _open_postgres(
     writer = PostgresWriter(pool, ids, bodies)
     stack.push_async_callback(writer.close)
     notices.on_release(writer.tell_released)
-    return writer, PostgresReader(pool, bodies), notices
+    return writer, PostgresReader(pool, bodies), notices, pool.load
 
 
 @asynccontextmanager

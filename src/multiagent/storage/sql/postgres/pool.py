@@ -1,7 +1,7 @@
 """Connections to PostgreSQL: bounded, each wait for one with a deadline, dropped where they are broken."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -55,7 +55,12 @@ class Pool:
         self._now = asyncio.get_running_loop().time
         self._idle: list[tuple[Connection, float]] = []
         self._refused: tuple[float, Exception] | None = None
+        self._busy = 0
         self._closed = False
+
+    def load(self) -> Mapping[str, float]:
+        """Return how many connections are ``busy`` and ``idle``, and how many may be open (``most``)."""
+        return {"busy": self._busy, "idle": len(self._idle), "most": self._size}
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -65,9 +70,11 @@ class Pool:
         await self._slot()
         try:
             connection = await self._warm() or await self._connect()
+            self._busy += 1
             try:
                 yield connection
             finally:
+                self._busy -= 1
                 if self._closed or connection.is_closed() or connection.is_in_transaction():
                     connection.terminate()
                 else:
