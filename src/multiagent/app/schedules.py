@@ -1,15 +1,17 @@
 """Schedules at the doors: what a person asks for, as commands; what there is, read by any process."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from multiagent.app.build import LOCAL_USER, TENANT
+from multiagent.app.detach import LOG, accepted, start_owner
 from multiagent.app.leaving import Steered, leave, steered
 from multiagent.app.place import Place
 from multiagent.app.system import SystemClock
-from multiagent.core.errors import InvalidInput
+from multiagent.core.errors import EngineUnavailable, InvalidInput
 from multiagent.core.schedule import Schedule
 from multiagent.engines.schedules.base import Shown
 from multiagent.engines.schedules.book import Kept, found, kept, shown, unknown
@@ -22,14 +24,24 @@ RUNS: Final = 10
 """How many of its newest runs are shown of a schedule."""
 
 
-async def ask(place: Place, schedule: str, wish: Wish) -> Steered:
-    """Ask something of a schedule; wait until it is done, where somebody works there.
+async def ask(place: Place, schedule: str, wish: Wish, environment: Mapping[str, str]) -> Steered:
+    """Ask something of a schedule; wait until it is done. Where nobody works there, a background owner is started.
 
     Raises NotFound for an unknown one, InvalidInput, and what the command was refused with.
     """
     wish = await _checked(place, schedule, wish)
     command = await leave(place, KIND, schedule, msgspec.json.encode(wish))
-    return await steered(place, command, schedule)
+    if place.attended():
+        return await steered(place, command, schedule)
+    process = start_owner(place, environment)
+    try:
+        await accepted(place, command, process)
+    except EngineUnavailable as error:
+        raise EngineUnavailable(
+            f"what was asked of schedule {schedule} is kept (command {command}), but no background owner has "
+            f"taken it: see {place.home / LOG}, then start one: multiagent serve"
+        ) from error
+    return Steered(command, schedule, delivered=True)
 
 
 async def schedules(place: Place) -> tuple[Kept, ...]:

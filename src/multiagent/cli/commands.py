@@ -14,6 +14,7 @@ from multiagent.cli import (
     replay,
     run,
     sandbox,
+    schedules,
     serve,
     tasks,
 )
@@ -37,6 +38,7 @@ app.add_typer(history.app, name="history")
 app.command("fork")(fork.fork)
 app.command("diff")(diff.diff)
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(sandbox.app, name="sandbox")
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)

@@ -55,8 +55,8 @@ def run(
     from multiagent.cli import detached
     from multiagent.cli import session as stay
 
-    _within("--budget-tokens", budget_tokens, _MOST_TOKENS)
-    _within("--max-agents", max_agents, _MOST_AGENTS)
+    within("--budget-tokens", budget_tokens, _MOST_TOKENS)
+    within("--max-agents", max_agents, _MOST_AGENTS)
     files, recalled = _files(attach or [], in_session=bool(session))
     wanted = Ask(
         query=read_query(query),
@@ -77,7 +77,8 @@ def run(
     return asyncio.run(do(place, wanted, output.Manner(json=json, quiet=quiet)))
 
 
-def _within(option: str, value: int | None, most: int) -> None:
+def within(option: str, value: int | None, most: int) -> None:
+    """Raise InvalidInput where an option's number is below 1 or above the most."""
     if value is not None and not 1 <= value <= most:
         raise InvalidInput(f"{option} must be at least 1 and at most {most:,}, not {value}")
 

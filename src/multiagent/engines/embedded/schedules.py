@@ -192,7 +192,15 @@ class EmbeddedSchedules:
                     await self._stop(watch.tenant, run.task, f"a newer run of schedule {watch.schedule} is due")
             for planned in decided.state.firing:
                 await self._run(stands, planned)
+            if await self._waits_in_vain(stands):
+                continue
             return Told(decided.wake)
+
+    async def _waits_in_vain(self, there: Kept) -> bool:
+        """Whether a schedule waits for the end of a run, and there is none under way: it ended before it was known."""
+        if there.state.buffered is None and not there.state.spans:
+            return False
+        return not await self._book.under_way(there.tenant, there.schedule.id)
 
     async def _run(self, there: Kept, planned: int) -> None:
         """Accept the task of a run, then note that it is; done again after a kill in between, it is the same task."""
