@@ -22,7 +22,6 @@ _HANDLERS: Final[dict[type[ops.Op], Callable[[Scribe, Any], Awaitable[object]]]]
     ReleaseTask: travel.release_task,
     ops.StartStep: steps.start_step,
     ops.StoreResult: steps.store_result,
-    ops.StoreMessage: steps.store_message,
     ops.Reserve: budgets.reserve,
     ops.Settle: budgets.settle,
     ops.Lose: budgets.lose,
@@ -55,6 +54,12 @@ _LOCKING: Final = (
 )  # fmt: skip
 """What holds or needs the lock of a task's row."""
 
+REPEATABLE: Final = (
+    ops.Reserve, ops.LoseOpen, LeaveLine, KeepPlaces, ops.StoreMessage, ops.StoreUsage, ops.StoreCommand,
+    ops.DeliverCommand, ops.ResolveIntent, ops.RequestApproval,
+)  # fmt: skip
+"""What is one statement and may be run again when nobody knows whether it took effect: it needs no transaction."""
+
 
 def task_of(op: ops.Op) -> str:
     """Return the task that an operation is about; empty where it is about none, or about many."""
@@ -82,10 +87,13 @@ async def perform(scribe: Scribe, given: Sequence[ops.Op]) -> tuple[object, ...]
     answers: list[object] = []
     at = 0
     while at < len(given):
-        facts = _facts(given, at)
+        facts, messages = _facts(given, at), _messages(given, at)
         if facts:
             answers += await append_facts(scribe, facts)
             at += len(facts)
+        elif messages:
+            answers += await steps.store_messages(scribe, messages)
+            at += len(messages)
         else:
             answers.append(await _HANDLERS[type(given[at])](scribe, given[at]))
             at += 1
@@ -110,6 +118,16 @@ def _facts(given: Sequence[ops.Op], at: int) -> list[Fact]:
         if not isinstance(op, ops.AppendEvent | ops.AppendOutcome):
             break
         if found and (op.tenant, op.task) != (found[0].tenant, found[0].task):
+            break
+        found.append(op)
+    return found
+
+
+def _messages(given: Sequence[ops.Op], at: int) -> list[ops.StoreMessage]:
+    """Return the messages of one tenant from there on: they go in one statement."""
+    found: list[ops.StoreMessage] = []
+    for op in given[at:]:
+        if not isinstance(op, ops.StoreMessage) or (found and op.tenant != found[0].tenant):
             break
         found.append(op)
     return found

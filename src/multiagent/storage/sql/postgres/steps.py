@@ -1,6 +1,7 @@
 """Step results and messages."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from multiagent.core.errors import NonDeterminism, StorageError
@@ -26,7 +27,8 @@ _FINISH: Final = """INSERT INTO results AS r
 _STANDING: Final = (
     f"SELECT {RESULT}, status, attempts, deaths FROM results WHERE tenant_id = $1 AND task = $2 AND key = $3"
 )
-_MESSAGE: Final = """INSERT INTO messages (tenant_id, hash, parent, body, ref, time) VALUES ($1, $2, $3, $4, $5, $6)
+_MESSAGES: Final = """INSERT INTO messages (tenant_id, hash, parent, body, ref, time)
+ SELECT $1, m.* FROM unnest($2::text[], $3::text[], $4::bytea[], $5::text[], $6::bigint[]) AS m
  ON CONFLICT (tenant_id, hash) DO NOTHING"""
 
 
@@ -63,12 +65,21 @@ async def standing(scribe: Scribe, op: StartStep | StoreResult) -> Row:
     return tuple(row)
 
 
-async def store_message(scribe: Scribe, op: StoreMessage) -> str:
-    """See ``StoreMessage``. A large body is kept as an object, before the row that names it is committed."""
-    address = op.hash or message_hash(op.message)
-    body: bytes | None = ENCODE(op.message)
-    ref = ""
-    if body is not None and len(body) > LARGE and scribe.bodies is not None:
-        ref, body = await asyncio.to_thread(scribe.bodies.keep, op.tenant, body), None
-    await scribe.change(_MESSAGE, op.tenant, address, op.message.parent, body, ref, op.time)
-    return address
+async def store_messages(scribe: Scribe, ops: Sequence[StoreMessage]) -> list[str]:
+    """See ``StoreMessage``; all are one tenant's. A large body is kept as an object, before the row that names it is
+    committed. Rows are written in the order of their hashes, so that no two processes wait for each other.
+    """
+    rows: dict[str, tuple[str, bytes | None, str, int]] = {}
+    answers = []
+    for op in ops:
+        address = op.hash or message_hash(op.message)
+        answers.append(address)
+        body: bytes | None = ENCODE(op.message)
+        ref = ""
+        if body is not None and len(body) > LARGE and scribe.bodies is not None:
+            ref, body = await asyncio.to_thread(scribe.bodies.keep, op.tenant, body), None
+        rows.setdefault(address, (op.message.parent, body, ref, op.time))
+    hashes = sorted(rows)
+    parents, bodies, refs, times = map(list, zip(*(rows[one] for one in hashes), strict=True))
+    await scribe.change(_MESSAGES, ops[0].tenant, hashes, parents, bodies, refs, times)
+    return answers

@@ -18,7 +18,7 @@ from multiagent.storage.objects.base import Bodies
 from multiagent.storage.sql.ops import AppendEvent, Op
 from multiagent.storage.sql.postgres.advance import advance, move
 from multiagent.storage.sql.postgres.faults import RAISED, in_the_way, lost, storage_error
-from multiagent.storage.sql.postgres.handlers import perform
+from multiagent.storage.sql.postgres.handlers import REPEATABLE, perform
 from multiagent.storage.sql.postgres.lanes import Lanes, Request
 from multiagent.storage.sql.postgres.pool import Pool
 from multiagent.storage.sql.postgres.scribe import Connection, Scribe
@@ -72,6 +72,14 @@ class _Doubt(Exception):
         super().__init__()
         self.done = done
         self.cause = cause
+
+
+def _doubted(connection: Connection, done: _Done | None, error: Exception) -> Exception:
+    """Return what to raise: a doubt, where the connection is gone or has not answered in time (it is given up)."""
+    if not lost(error) and not isinstance(error, TimeoutError):
+        return error
+    connection.terminate()
+    return _Doubt(done, error)
 
 
 async def _stands(connection: Connection, done: _Done) -> bool:
@@ -242,9 +250,9 @@ class PostgresWriter:
             try:
                 return _Done(requests, await advance(scribe, moved, ops), scribe)
             except RAISED as error:
-                if lost(error):
-                    raise _Doubt(None, error) from error
-                raise
+                raise _doubted(connection, None, error) from error
+        if len(ops) == 1 and isinstance(ops[0], REPEATABLE):
+            return _Done(requests, await perform(scribe, ops), scribe)
         try:
             await connection.execute("BEGIN")
             answers = await perform(scribe, ops)
@@ -257,9 +265,7 @@ class PostgresWriter:
         try:
             await connection.execute("COMMIT")
         except RAISED as error:
-            if lost(error) or isinstance(error, TimeoutError):
-                raise _Doubt(done, error) from error
-            raise
+            raise _doubted(connection, done, error) from error
         return done
 
     def _deliver(self, batch: Sequence[Request], done: _Done) -> None:
