@@ -41,6 +41,8 @@ from multiagent.storage.sql.ops import AppendEvent, AppendOutcome, StoredResult,
 T = TypeVar("T")
 HELD: Final = timedelta(seconds=1)
 """How often a step that lost its worker looks whether its paused task goes on."""
+STOPPED: Final = timedelta(milliseconds=100)
+"""How soon a step begins again that was stopped with its process: others wait for work meanwhile."""
 BEAT_SECONDS: Final = 0.5
 """How often a running step is said to be alive, and its worker learns that it is cancelled."""
 
@@ -206,4 +208,5 @@ def _passing(error: PlatformError) -> ApplicationError:
     found = failure(error)
     carried = Carried(found.retryable, found.details)
     lasting = isinstance(error, NonDeterminism | NotFound)
-    return ApplicationError(found.message, carried, type=found.code, non_retryable=lasting)
+    soon = STOPPED if isinstance(error, EngineUnavailable) and activity.is_worker_shutdown() else None
+    return ApplicationError(found.message, carried, type=found.code, non_retryable=lasting, next_retry_delay=soon)
