@@ -1,5 +1,6 @@
 """What becomes of runs when their server, a worker, or somebody at the server's own door does something else."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from multiagent.engines.temporal.connect import Link
 from multiagent.engines.temporal.ground import Ground
 from multiagent.engines.temporal.launching import end_run
 from multiagent.engines.temporal.options import TemporalOptions
+from multiagent.engines.temporal.quarantine import Drifted, failed_task
 from multiagent.engines.temporal.reconcile import Reconciler
 from multiagent.testing.bench import TENANT, Gate
 from multiagent.testing.bench_temporal import KEY, TemporalBench, open_temporal_bench
@@ -66,6 +68,10 @@ async def _unknown(outside: Client, task: str) -> bool:
     except RPCError as error:
         return error.status is RPCStatusCode.NOT_FOUND
     return False
+
+
+async def _failed(bench: TemporalBench, task: str) -> bool:
+    return await failed_task(ground(bench).link, task) is not None
 
 
 async def _asked(bench: TemporalBench, task: str) -> bool:
@@ -150,6 +156,45 @@ async def test_a_step_recorded_by_the_server_alone_drifts_by_its_name_and_others
     assert (await bench.events(drifts))[-1].header.kind is EventKind.TASK_QUARANTINED
     assert await bench.value(goes_on) == Job(2)
     assert bench.runs_of("other") == 0
+
+
+async def test_drift_that_nobody_lived_to_tell_of_is_found_on_the_server(
+    bench: TemporalBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def other(ctx: Context, job: Job) -> Job:
+        return await ctx.step(WORK, job, "other")
+
+    gate = bench.code["*"] = Gate()
+    drifts, goes_on = await bench.start(CHAIN, 1), await bench.start(FAN, 1)
+    await bench.until(lambda: gate.waiting == 2)
+    bench.engine.exclude(drifts, "its code was changed under it")
+    monkeypatch.setattr(Drifted, "_tell", lambda *_: None)
+    others = [workflow for workflow in WORKFLOWS if workflow is not CHAIN]
+    await bench.restart([*others, Workflow("chain", other, Job, Job)])
+    gate.open()
+    await bench.value(goes_on)
+    await bench.until_async(lambda: _failed(bench, drifts))
+    assert await Drifted(ground(bench)).scan(quiet_ms=0) == (drifts,)
+    row = await bench.row_when(drifts, lambda row: row.status == "quarantined")
+    assert row.error is not None
+    assert str(row.error.details["step"]).startswith("chain/0~")
+
+
+async def test_a_drain_lets_running_steps_end_and_begins_none(bench: TemporalBench) -> None:
+    bench.grace_s = 20
+    await bench.restart()
+    gate = bench.code["chain/0"] = Gate()
+    task = await bench.start(CHAIN, 2)
+    await bench.until(lambda: gate.waiting == 1)
+    draining = asyncio.create_task(bench.workers.drain(20))
+    await bench.until(lambda: not bench.workers.ready())
+    gate.open()
+    await draining
+    assert bench.ran == [("chain/0", 1)]
+    assert set(await bench.storage.reader.results(TENANT, task)) == {"chain/0"}
+    await bench.restart()
+    assert await bench.value(task) == Job(2)
+    assert bench.ran == [("chain/0", 1), ("chain/1", 1)]
 
 
 async def test_a_run_ended_at_the_server_ends_here_and_one_that_it_lost_goes_on(bench: TemporalBench) -> None:

@@ -60,6 +60,7 @@ class TemporalBench(Bench):
         self.clock = PushedClock()
         self.options = options
         self.services: Sequence[Queue] = SERVICES
+        self.grace_s = 0.0
         self._url = url
         self.workers: Workers
         self.served: ServedEngine
@@ -72,7 +73,7 @@ class TemporalBench(Bench):
     ) -> AbstractAsyncContextManager[Engine]:
         if self._url:
             await self._stack.enter_async_context(open_sequencer(self._url))
-        opening = open_workers(self.options, parts, workflows, steps, self.services)
+        opening = open_workers(self.options, parts, workflows, steps, self.services, self.grace_s)
         self.workers = await self._stack.enter_async_context(opening)
         await self.until(self.workers.ready)
         self.served = await self._stack.enter_async_context(open_temporal(self.options, parts, workflows, steps))

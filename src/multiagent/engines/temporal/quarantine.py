@@ -11,20 +11,30 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import Failure as WireFailure
+from temporalio.api.history.v1 import WorkflowTaskFailedEventAttributes
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.bridge.proto.workflow_activation import RemoveFromCache, WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
+from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 from temporalio.workflow import _Definition as Definition
 
-from multiagent.core.errors import NonDeterminism, PlatformError
+from multiagent.core.errors import NonDeterminism, NotFound, PlatformError
 from multiagent.engines.ending import quarantine_ops
 from multiagent.engines.past import replayed
+from multiagent.engines.temporal.connect import CALL, Link
 from multiagent.engines.temporal.ground import Ground
 from multiagent.engines.temporal.launching import end_run
 from multiagent.storage.sql.base import TaskRow
 
 WHY: Final = "quarantined"
+QUIET_MS: Final = 60_000
+MOST_ASKED: Final = 200
+"""How many quiet runs are asked for in one look."""
+_LAST_EVENTS: Final = 20
 _IDS: Final = re.compile(r"'([^'~]+~[0-9a-f]{8})'")
 _log = logging.getLogger("multiagent.engine")
 
@@ -59,6 +69,20 @@ class Drifted:
             drift = await self._drift(row)
             if drift is not None:
                 await self._put_away(row, drift)
+                found.append(row.id)
+        return tuple(found)
+
+    async def scan(self, quiet_ms: int = QUIET_MS) -> tuple[str, ...]:
+        """Ask the server why runs do not go on that nothing was heard of for so long; put away what drifts there, and
+        return those tasks' ids. Whoever saw it first may have died before it could tell.
+        """
+        before = self._ground.clock.now() - quiet_ms
+        rows = [row for row in await self._ground.reader.unfinished() if row.status == "running"]
+        found = []
+        for row in [row for row in rows if row.updated <= before][:MOST_ASKED]:
+            said = await failed_task(self._ground.link, row.id)
+            if said is not None:
+                await self._put_away(row, await self._drift(row) or told_by(said))
                 found.append(row.id)
         return tuple(found)
 
@@ -97,6 +121,37 @@ def told_by(said: str) -> NonDeterminism:
         f"the server's history has step {recorded}, and the workflow's code asks for {found} in its place",
         details={"step": recorded, "recorded": recorded, "found": found},
     )
+
+
+async def failed_task(link: Link, task: str) -> str | None:
+    """Return what a run's last workflow task failed with, where that was drift; None for others and unknown tasks."""
+
+    async def ask(client: Client) -> str | None:
+        described = await client.get_workflow_handle(task).describe(rpc_timeout=CALL)
+        if described.raw_description.pending_workflow_task.attempt < 2:
+            return None
+        request = GetWorkflowExecutionHistoryReverseRequest(
+            namespace=client.namespace,
+            execution=WorkflowExecution(workflow_id=task, run_id=described.run_id),
+            maximum_page_size=_LAST_EVENTS,
+        )
+        page = await client.workflow_service.get_workflow_execution_history_reverse(request, retry=True, timeout=CALL)
+        for event in page.history.events:
+            failed = event.workflow_task_failed_event_attributes
+            if event.HasField("workflow_task_failed_event_attributes") and _is_drift(failed):
+                return str(await link.converter.decode_failure(failed.failure))
+        return None
+
+    try:
+        return await link.call(f"task {task}", ask)
+    except NotFound:
+        return None
+
+
+def _is_drift(failed: WorkflowTaskFailedEventAttributes) -> bool:
+    """Whether the library has found it, or the pump."""
+    cause = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR
+    return failed.cause == cause or failed.failure.application_failure_info.type == NonDeterminism.__name__
 
 
 class _Watching(WorkflowRunner):

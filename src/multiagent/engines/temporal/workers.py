@@ -91,6 +91,8 @@ class TemporalWorkers:
         while True:
             await self._ground.clock.sleep(LOOK_SECONDS)
             await _tried("rows could not be compared with the server", reconciler.once())
+            if self._drifted is not None:
+                await _tried("quiet runs could not be asked for", self._drifted.scan())
 
     async def _work(self, client: Client) -> None:
         self._workers = [self._make(client, service) for service in self._services]
