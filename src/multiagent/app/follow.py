@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
-from multiagent.core.events import Event, EventHeader, EventKind
+from multiagent.core.events import TASK_ENDS, Event, EventHeader
 from multiagent.storage.sql.base import Notices, Reader, Writer
 
 POLL_S: Final = 0.2
@@ -12,11 +12,6 @@ POLL_S: Final = 0.2
 
 WATCH_S: Final = 0.1
 """The same, for a terminal that watches and may have to take over."""
-
-ENDS: Final = frozenset(
-    {EventKind.TASK_COMPLETED, EventKind.TASK_FAILED, EventKind.TASK_CANCELLED, EventKind.TASK_QUARANTINED}
-)
-"""The kinds that end a task."""
 
 
 async def watch(reader: Reader, tenant: str, task: str, after: int, owned: Callable[[], bool]) -> AsyncIterator[Event]:
@@ -27,7 +22,7 @@ async def watch(reader: Reader, tenant: str, task: str, after: int, owned: Calla
         for event in events:
             after = event.header.seq
             yield event
-            if event.header.kind in ENDS:
+            if event.header.kind in TASK_ENDS:
                 return
         if not events:
             if not alive:
@@ -52,7 +47,7 @@ async def follow(
             for event in events:
                 after = event.header.seq
                 yield event
-                if event.header.kind in ENDS:
+                if event.header.kind in TASK_ENDS:
                     return
             if not events:
                 await _pause(news, 5.0 if writer is not None else POLL_S)

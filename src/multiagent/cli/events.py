@@ -9,7 +9,7 @@ import typer
 from multiagent.cli import output
 from multiagent.cli.home import here
 from multiagent.core.errors import InvalidInput
-from multiagent.core.events import Event, EventKind
+from multiagent.core.events import TASK_ENDS, Event, EventKind
 
 if TYPE_CHECKING:
     from multiagent.app.place import Place
@@ -63,21 +63,20 @@ def events(
 
 
 async def _print(place: "Place", task: str, after: int, wanted: Filter, *, follow: bool, json: bool) -> None:
-    from multiagent.app.follow import ENDS
     from multiagent.app.look import task_events
     from multiagent.app.steer import watch_place
     from multiagent.cli.attended import unattended
 
     ended = False
     for event in await task_events(place, task, 0 if follow else after):
-        ended = ended or event.header.kind in ENDS
+        ended = ended or event.header.kind in TASK_ENDS
         if event.header.seq > after:
             after = event.header.seq
             show(event, wanted, json=json)
     if not follow or ended:
         return
     async for event in watch_place(place, task, after):
-        ended = event.header.kind in ENDS
+        ended = event.header.kind in TASK_ENDS
         show(event, wanted, json=json)
     if not ended:
         output.say(unattended(place, task))

@@ -13,7 +13,7 @@ from typing import Final
 
 from multiagent.app.ask import Ask
 from multiagent.app.build import Platform, open_platform
-from multiagent.app.follow import ENDS, WATCH_S
+from multiagent.app.follow import WATCH_S
 from multiagent.app.lacking import lacking
 from multiagent.app.leaving import taken
 from multiagent.app.lifecycle import background
@@ -26,6 +26,7 @@ from multiagent.cli import output, report
 from multiagent.cli.live import LiveView
 from multiagent.cli.signals import until_stopped
 from multiagent.core.errors import EngineOwned, InvalidInput, PlatformError, SandboxError, StorageUnavailable
+from multiagent.core.events import TASK_ENDS
 from multiagent.core.task import FINISHED
 
 WONDER_S: Final = 2.0
@@ -249,7 +250,7 @@ class Stay:
             async for event in events:
                 self._after = event.header.seq
                 self._live.take(event)
-                if event.header.kind in ENDS:
+                if event.header.kind in TASK_ENDS:
                     return await self._settled()
         return False
 

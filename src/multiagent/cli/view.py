@@ -57,12 +57,6 @@ class View(msgspec.Struct):
         return sum(agent.cost_pico for agent in self.agents.values())
 
 
-ENDED: Final = frozenset(
-    {EventKind.TASK_COMPLETED, EventKind.TASK_FAILED, EventKind.TASK_CANCELLED, EventKind.TASK_QUARANTINED}
-)
-"""The kinds that end a task."""
-
-
 def apply(view: View, event: Event) -> str:
     """Take one event into the view; return the line that a log would show for it, or nothing."""
     view.seq = event.header.seq

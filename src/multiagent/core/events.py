@@ -59,6 +59,12 @@ class EventKind(enum.StrEnum):
     SYNTHESIS_STARTED = "synthesis.started"
 
 
+TASK_ENDS: Final = frozenset(
+    {EventKind.TASK_COMPLETED, EventKind.TASK_FAILED, EventKind.TASK_CANCELLED, EventKind.TASK_QUARANTINED}
+)
+"""The kinds that end a task."""
+
+
 class EventDraft(msgspec.Struct, frozen=True):
     """An event before it is stored: the appender makes id, salt, seq and commitment. ``payload`` is JSON."""
 

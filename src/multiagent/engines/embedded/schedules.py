@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from multiagent.core.errors import InvalidInput, NotFound, PlatformError
-from multiagent.core.events import EventHeader, EventKind
+from multiagent.core.events import TASK_ENDS, EventHeader
 from multiagent.core.ids import Ids
 from multiagent.core.schedule import Schedule, State
 from multiagent.engines.base import Engine, Step, StepInfo, Workflow
@@ -20,9 +20,6 @@ from multiagent.engines.schedules.ticking import GO_ON, KEEP_TIME, LOOK, TENANT,
 from multiagent.storage.sql.base import Writer
 from multiagent.storage.sql.keeping import PruneTask
 
-ENDS: Final = frozenset(
-    {EventKind.TASK_COMPLETED, EventKind.TASK_FAILED, EventKind.TASK_CANCELLED, EventKind.TASK_QUARANTINED}
-)
 _log = logging.getLogger("multiagent.schedules")
 
 
@@ -138,6 +135,6 @@ class EmbeddedSchedules(Keeper):
 
     def _heard(self, headers: Sequence[EventHeader]) -> None:
         for header in headers:
-            if header.kind in ENDS and header.task in self._under_way:
+            if header.kind in TASK_ENDS and header.task in self._under_way:
                 self._ended.add(self._under_way.pop(header.task))
                 self._news.set()

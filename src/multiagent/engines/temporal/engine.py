@@ -14,7 +14,7 @@ import msgspec
 from temporalio.client import Client, WorkflowQueryFailedError, WorkflowQueryRejectedError
 
 from multiagent.core.errors import EngineError, EngineUnavailable, InvalidInput, NotFound, StorageError
-from multiagent.core.events import EventHeader
+from multiagent.core.events import TASK_ENDS, EventHeader
 from multiagent.core.outcome import Failure, Outcome
 from multiagent.core.task import FINISHED
 from multiagent.core.travel import Changes, Moment, Point
@@ -237,11 +237,11 @@ class TemporalEngine:
 
     @asynccontextmanager
     async def _news(self, task: str) -> AsyncIterator[asyncio.Event]:
-        """Set the event whenever this process has stored something of a task."""
+        """Set the event when this process has stored the end of a task."""
         news = asyncio.Event()
 
         def heard(headers: Sequence[EventHeader]) -> None:
-            if any(header.task == task for header in headers):
+            if any(header.task == task and header.kind in TASK_ENDS for header in headers):
                 news.set()
 
         leave = self._ground.writer.on_commit(heard)

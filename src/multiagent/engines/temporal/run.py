@@ -259,9 +259,8 @@ class Run:
     # --- facts that nothing carries ---
 
     def _flush_where_needed(self) -> None:
-        over = self._over or (self._ending is not None and not self._steps)  # the end takes them along
         needed = self._carriage.stranded or (bool(self._held) and self._carriage.heavy)
-        if over or self._flushing or not needed:
+        if self._ending is not None or self._flushing or not needed:  # the end takes the last ones along
             return
         self._flushes += 1
         self._flushing = f"{FLUSH}/{self._flushes}"
