@@ -16,6 +16,14 @@ from tests.chaos.house import House, Job, calls, done_twice, kill, substance, ve
 
 TASKS = 100
 KILLS = 30
+BUDGETS = {
+    "MULTIAGENT_BUDGET__REQUEST_USD": "100",
+    "MULTIAGENT_BUDGET__TASK_USD": "1000",
+    "MULTIAGENT_BUDGET__TASK_TOKENS": "20000000",
+    "MULTIAGENT_BUDGET__USER_DAY_USD": "100000",
+}
+"""Of every home: each is at least ``ROOM`` times what a job may need, so that what kills lose is always there."""
+ROOM = 10
 HOMES = 15
 """Two kills each: a third one in the same step would rightly poison it."""
 POINTS = (
@@ -153,13 +161,15 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, jobs: list[Job], 
     seed = int(os.environ.get("MULTIAGENT_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
     sys.stdout.write(f"seed {seed}\n")
     with vendor(tmp_path) as (url, ledger):
-        first = House(tmp_path / "reference", sandbox_cache, url)
+        first = House(tmp_path / "reference", sandbox_cache, url, BUDGETS)
         references = [_reference(first, job, ledger) for job in jobs]
+        _roomy(first)
         for reference, job in zip(references, jobs, strict=True):
             reference.seconds = statistics.median([reference.seconds, *(_timed(first, job) for _ in range(2))])
         begun = calls(ledger)
         killers = [
-            Killer(House(tmp_path / f"home{n}", sandbox_cache, url), jobs, references, seed + n) for n in range(HOMES)
+            Killer(House(tmp_path / f"home{n}", sandbox_cache, url, BUDGETS), jobs, references, seed + n)
+            for n in range(HOMES)
         ]
         points = [*POINTS, *([""] * (KILLS - len(POINTS)))]
         with ThreadPoolExecutor(2) as pool:
@@ -171,6 +181,19 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, jobs: list[Job], 
             sys.stdout.write(line + "\n")
         _judge(killers, tallies, references, calls(ledger)["began"] - begun["began"])
         _bills(killers, calls(ledger)["tokens"] - begun["tokens"])
+
+
+def _roomy(house: House) -> None:
+    """Each budget is ``ROOM`` times the bounds of the dearest job's calls, or more; a day's, of all jobs of a home."""
+    bounds = """SELECT max(need_tokens), max(need_pico) FROM (
+        SELECT sum(need_tokens) AS need_tokens, sum(need_pico) AS need_pico FROM reservations GROUP BY task)"""
+    ((tokens, pico),) = house.rows(bounds)
+    ((request,),) = house.rows("SELECT max(need_pico) FROM reservations")
+    usd = {name.removeprefix("MULTIAGENT_BUDGET__"): int(amount) * 10**12 for name, amount in BUDGETS.items()}
+    assert int(BUDGETS["MULTIAGENT_BUDGET__TASK_TOKENS"]) >= ROOM * tokens > 0
+    assert usd["REQUEST_USD"] >= ROOM * request > 0
+    assert usd["TASK_USD"] >= ROOM * pico > 0
+    assert usd["USER_DAY_USD"] >= ROOM * pico * 2 * TASKS / HOMES
 
 
 def _timed(house: House, job: Job) -> float:
