@@ -40,7 +40,7 @@ BUDGETS = {
 
 async def wait(seconds: float) -> None:
     """Let time pass."""
-    await asyncio.get_running_loop().run_in_executor(None, time.sleep, max(0.0, seconds))
+    await asyncio.sleep(max(0.0, seconds))
 
 
 @dataclass(slots=True)

@@ -47,14 +47,16 @@ def own_temporal() -> Iterator[TemporalServer]:
 
 async def _submit(ships: Fleet, rng: random.Random, count: int, over_s: float) -> tuple[list[str], list[PlatformError]]:
     """Hand over so many tasks in so many seconds; return the ids of those accepted, and the others' errors."""
-    began, tasks, refused = time.monotonic(), list[str](), list[PlatformError]()
-    for number in range(count):
-        try:
-            tasks.append(await ships.submit(rng))
-        except PlatformError as error:
-            refused.append(error)
-        await wait(began + (number + 1) * over_s / count - time.monotonic())
-    return tasks, refused
+
+    async def one(number: int) -> str:
+        await wait(number * over_s / count)
+        return await ships.submit(rng)
+
+    answers = await asyncio.gather(*(one(number) for number in range(count)), return_exceptions=True)
+    accepted = [answer for answer in answers if isinstance(answer, str)]
+    refused = [answer for answer in answers if isinstance(answer, PlatformError)]
+    assert len(accepted) + len(refused) == count, answers
+    return accepted, refused
 
 
 async def _through(ships: Fleet, server: PostgresServer | TemporalServer, check: str) -> list[PlatformError]:

@@ -35,8 +35,10 @@ BATCH: Final = 64
 ATTEMPTS: Final = 5
 """How often a transaction is run that others stand in the way of, or whose connection goes."""
 
-DOUBT_S: Final = 120.0
-"""How long to wait for PostgreSQL while it is in doubt whether something was committed."""
+DOUBT_S: Final = 20.0
+"""How long to wait for PostgreSQL while it is in doubt whether something was committed. Then it is not available: what
+waits is tried again whole, under the same keys, before the shortest limit of a step's attempt (30 s) ends the step.
+"""
 
 HELD_S: Final = 0.5
 """When a queued write that could not be committed is tried again."""
