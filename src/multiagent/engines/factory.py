@@ -17,19 +17,21 @@ from multiagent.storage.sql.base import Reader, Writer
 
 if TYPE_CHECKING:
     from multiagent.engines.temporal.ground import Ground
+    from multiagent.engines.temporal.schedules import TemporalSchedules
 
 INSTALL: Final = 'the engine on Temporal needs optional packages: pip install "multiagent[temporal]"'
 
 
 @dataclass(frozen=True, slots=True)
 class EngineParts:
-    """What an engine stands on."""
+    """What an engine stands on; ``schedules`` are those whose time an orchestrator's workers on Temporal keep."""
 
     writer: Writer
     reader: Reader
     objects: Objects
     clock: Clock
     ids: Ids
+    schedules: "TemporalSchedules | None" = None
 
 
 def own_home(home: Path) -> AbstractContextManager[None]:
@@ -127,7 +129,8 @@ async def open_workers(
     from multiagent.engines.temporal.workers import working
 
     with freeze(workflows):
-        async with working(ground, services, grace_s) as workers:
+        looks = None if parts.schedules is None else parts.schedules.looks
+        async with working(ground, services, grace_s, looks) as workers:
             yield workers
 
 

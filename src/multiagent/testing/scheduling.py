@@ -129,7 +129,7 @@ class EmbeddedBoard:
         )
         parts = EngineParts(storage.writer, storage.reader, storage.objects, self.clock, self._ids)
         schedules = embedded_schedules(storage.writer, storage.reader, self.clock, self._ids)
-        workflows, steps = (HEAR, *schedules.workflows), (Step(WORK, _add), *schedules.steps)
+        workflows, steps = (HEAR, *schedules.workflows), (Step(WORK, add), *schedules.steps)
         opening = open_engine(self._home, parts, workflows, steps)
         self.engine = engine = await self._stack.enter_async_context(
             recorded_by(self._register, self._home, parts, workflows, opening)
@@ -183,7 +183,8 @@ def overdue(there: Kept, now: int) -> bool:
     return bool(state.firing or state.triggered or any(time <= now for time in upcoming(there.schedule, state.seen, 1)))
 
 
-async def _add(_info: StepInfo, job: Job) -> Job:
+async def add(_info: StepInfo, job: Job) -> Job:
+    """Do the step of a run."""
     return Job(job.value + 1)
 
 

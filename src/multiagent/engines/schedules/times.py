@@ -149,6 +149,29 @@ def within(schedule: Schedule, span: Span) -> Iterator[int]:
         yield time
 
 
+def shifted(schedule: Schedule, after: int, days: int) -> Iterator[int]:
+    """Yield the times of so many days after ``after`` that stand in for times of the wall clock which a gap skips."""
+    if not schedule.cron or not (cron := read_cron(schedule.cron)).fixed:
+        return
+    there = zone(schedule.zone)
+    first = dt.datetime.fromtimestamp(after // 1000, there).date()
+    for number in range(days):
+        day = first + dt.timedelta(days=number)
+        if cron.on(day) and _midday(day, there) > _midday(day - dt.timedelta(days=1), there):
+            walls = [dt.datetime.combine(day, dt.time(hour, minute)) for hour in cron.hours for minute in cron.minutes]
+            found = {_first_real(wall, there): wall for wall in walls}
+            yield from sorted(time for time, wall in found.items() if _shown(time, there) != wall)
+
+
+def _midday(day: dt.date, there: zoneinfo.ZoneInfo) -> dt.timedelta:
+    """Return the offset of a zone on a day, well after its clocks change."""
+    return dt.datetime.combine(day, dt.time(12), there).utcoffset() or dt.timedelta()
+
+
+def _shown(time: int, there: zoneinfo.ZoneInfo) -> dt.datetime:
+    return dt.datetime.fromtimestamp(time // 1000, there).replace(tzinfo=None)
+
+
 def _interval(seconds: int, after: int) -> Iterator[int]:
     step = seconds * 1000
     time = (after // step + 1) * step

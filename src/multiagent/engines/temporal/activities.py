@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 from temporalio import activity
@@ -38,6 +38,9 @@ from multiagent.engines.temporal.wrapper import Wrapper, fact_ops, status_ops
 from multiagent.engines.turns import Turns
 from multiagent.storage.sql.ops import AppendEvent, AppendOutcome, StoredResult, StoreResult
 
+if TYPE_CHECKING:
+    from multiagent.engines.temporal.looks import Looks
+
 T = TypeVar("T")
 HELD: Final = timedelta(seconds=1)
 """How often a step that lost its worker looks whether its paused task goes on."""
@@ -56,9 +59,10 @@ class Ran(msgspec.Struct, frozen=True):
 
 
 class Activities:
-    """The activities of one process."""
+    """The activities of one process; ``looks`` are those that keep the time of schedules."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Means, looks: "Looks | None" = None) -> None:
+        self.looks = looks
         self._means = means
         self._turns = Turns()
 
@@ -75,7 +79,7 @@ class Activities:
             wrapper = Wrapper(self._means, self._turns, call, info.activity_type, _wanted)
             found = await wrapper.run(first=info.attempt == 1)
         except PlatformError as error:
-            raise _passing(error) from error
+            raise passing(error) from error
         finally:
             beat.stop()
         return _answered(found)
@@ -200,10 +204,10 @@ async def _passing_on(work: Awaitable[T]) -> T:
     try:
         return await work
     except PlatformError as error:
-        raise _passing(error) from error
+        raise passing(error) from error
 
 
-def _passing(error: PlatformError) -> ApplicationError:
+def passing(error: PlatformError) -> ApplicationError:
     """Return trouble of the platform's own as Temporal takes it: it is tried again for ever, unless it cannot pass."""
     found = failure(error)
     carried = Carried(found.retryable, found.details)

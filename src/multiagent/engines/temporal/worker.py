@@ -11,6 +11,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from multiagent.core.step import Queue
 from multiagent.engines.temporal.activities import Activities
 from multiagent.engines.temporal.asking import ORCHESTRATOR
+from multiagent.engines.temporal.looks import Look
 from multiagent.engines.temporal.options import TemporalOptions
 from multiagent.engines.temporal.pump import Pump
 
@@ -48,10 +49,12 @@ def make_worker(
     own: list[Callable[..., object]] = []
     if leads:
         own = [activities.flush, activities.finish, activities.give_up, activities.recall]
+        looks = activities.looks
+        own += [] if looks is None else [looks.look, looks.wait]
     return Worker(
         client,
         task_queue=options.queue(service),
-        workflows=[Pump] if leads else [],
+        workflows=[Pump, Look] if leads else [],
         activities=[activities.step, *own],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         unsandboxed_workflow_runner=runner or UnsandboxedWorkflowRunner(),

@@ -21,6 +21,7 @@ from multiagent.core.step import Queue
 from multiagent.engines.temporal.activities import Activities
 from multiagent.engines.temporal.asking import ORCHESTRATOR
 from multiagent.engines.temporal.ground import Ground
+from multiagent.engines.temporal.looks import Looks
 from multiagent.engines.temporal.means import Means
 from multiagent.engines.temporal.quarantine import Drifted
 from multiagent.engines.temporal.reconcile import Reconciler
@@ -113,16 +114,19 @@ async def _tried(trouble: str, work: Coroutine[Any, Any, object]) -> None:
 
 
 @asynccontextmanager
-async def working(ground: Ground, services: Sequence[Queue], grace_s: float) -> AsyncIterator[TemporalWorkers]:
+async def working(
+    ground: Ground, services: Sequence[Queue], grace_s: float, looks: Looks | None = None
+) -> AsyncIterator[TemporalWorkers]:
     """Work in the background for the block. ``grace_s`` is the most that a drain may give running steps."""
     timers = TimerQueue(ground.clock)
     means = Means(ground.writer, ground.reader, ground.objects, ground.clock, timers, ground.owner, ground.steps)
-    activities = Activities(means)
+    activities = Activities(means, looks)
     drifted = Drifted(ground) if ORCHESTRATOR in services else None
 
     def make(client: Client, service: Queue) -> Worker:
         runner = drifted.runner() if drifted is not None and service == ORCHESTRATOR else None
-        return make_worker(client, ground.link.options, service, activities, runner=runner, size=Size(grace_s=grace_s))
+        size = Size(grace_s=grace_s)
+        return make_worker(client, ground.link.options, service, activities, runner=runner, size=size)
 
     workers = TemporalWorkers(ground, services, make, drifted)
     loops = [workers.run()] if drifted is None else [workers.run(), drifted.run(), workers.look_after()]
