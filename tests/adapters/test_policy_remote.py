@@ -126,7 +126,7 @@ async def test_the_inputs_of_the_bundle_s_own_tests_get_the_same_answers(policy:
 
 
 async def test_a_server_that_is_killed_denies_and_comes_back(own: OpaProcess, bundle: Path, verdicts: Path) -> None:
-    async with open_remote(OpaServer(own.url, timeout_s=20.0), bundle, verdicts, check_s=0) as policy:
+    async with open_remote(OpaServer(own.url, timeout_s=0.5), bundle, verdicts, check_s=0) as policy:
         assert (await policy.decide(ALLOWED)).allow
         await policy.check()
         own.kill()
@@ -139,6 +139,16 @@ async def test_a_server_that_is_killed_denies_and_comes_back(own: OpaProcess, bu
         own.start()
         while not (await policy.decide(ALLOWED)).allow:
             assert policy._opa._breaker.state(asyncio.get_running_loop().time()) != "closed"
+
+
+async def test_a_question_outlasts_a_short_absence(own: OpaProcess, bundle: Path, verdicts: Path) -> None:
+    async with open_remote(OpaServer(own.url, timeout_s=30.0), bundle, verdicts, check_s=0) as policy:
+        own.kill()
+        asked = asyncio.create_task(policy.decide(ALLOWED))
+        done, _ = await asyncio.wait((asked,), timeout=0.2)
+        assert not done
+        await asyncio.to_thread(own.start)
+        assert (await asked).allow
 
 
 async def test_a_server_that_restarted_between_two_questions_is_asked_again_over_a_new_connection(
@@ -154,7 +164,7 @@ async def test_a_server_that_restarted_between_two_questions_is_asked_again_over
 async def test_within_its_proof_the_same_question_is_not_asked_again(
     own: OpaProcess, bundle: Path, verdicts: Path
 ) -> None:
-    async with open_remote(OpaServer(own.url, timeout_s=20.0), bundle, verdicts, check_s=3600) as policy:
+    async with open_remote(OpaServer(own.url, timeout_s=0.5), bundle, verdicts, check_s=3600) as policy:
         assert (await policy.decide(ALLOWED)).allow
         own.kill()
         assert (await policy.decide(ALLOWED)).allow
@@ -196,7 +206,7 @@ async def test_a_server_with_other_rules_is_refused_at_once_with_what_to_do(
 async def test_no_server_at_all_is_refused_at_once_with_what_to_do(own: OpaProcess, verdicts: Path) -> None:
     own.kill()
     with pytest.raises(PolicyBroken, match=r"cannot be reached.*start OPA there"):
-        async with open_deciding(OpaServer(own.url, timeout_s=20.0), verdicts=verdicts):
+        async with open_deciding(OpaServer(own.url, timeout_s=0.5), verdicts=verdicts):
             pass
 
 

@@ -10,9 +10,9 @@ from tests.chaos.house import House
 QUERY = "What is 17% of 2340? Compute it."
 
 
-def house_of(tmp_path: Path, cache: Path, url: str) -> House:
+def house_of(tmp_path: Path, cache: Path, url: str, timeout_s: str = "20") -> House:
     extra = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": "", "MULTIAGENT_POLICY__URL": url}
-    return House(tmp_path / "home", cache, "", extra | {"MULTIAGENT_POLICY__TIMEOUT_S": "20"})
+    return House(tmp_path / "home", cache, "", extra | {"MULTIAGENT_POLICY__TIMEOUT_S": timeout_s})
 
 
 @pytest.mark.requirement("S.safety.policy-server")
@@ -26,7 +26,7 @@ def test_a_task_runs_by_the_rules_of_the_server(tmp_path: Path, sandbox_cache: P
 
 
 def test_nothing_runs_where_the_server_is_away(tmp_path: Path, sandbox_cache: Path) -> None:
-    house = house_of(tmp_path, sandbox_cache, "http://127.0.0.1:9")
+    house = house_of(tmp_path, sandbox_cache, "http://127.0.0.1:9", "0.5")
     run = house.run("run", QUERY)
     assert run.code != 0
     assert "cannot be reached" in run.err

@@ -26,6 +26,7 @@ from aiohttp import (
 from multiagent.core.breaker import Breaker, BreakerPolicy
 from multiagent.core.decision import Ask, Decision
 from multiagent.core.errors import BreakerOpen, PolicyBroken, PolicyDenied
+from multiagent.core.retry import Backoff
 from multiagent.policy.answers import guarded, read_decision
 from multiagent.policy.base import OpaServer
 from multiagent.policy.bundle import TESTS, bundle_of, read_sources, vet
@@ -38,6 +39,7 @@ _TREE: Final = "multiagent"
 _CONNECTIONS: Final = 32
 _MOST_BYTES: Final = 32 << 20
 _BREAKER: Final = BreakerPolicy(max_requests=1, interval=0, timeout=1.0, max_failures=5)
+_BACKOFF: Final = Backoff(base=0.05, most=0.5)
 _ASK: Final = "?strict-builtin-errors=true&provenance=true"
 """A built-in that fails is an error, not undefined; each answer names the revision of what decided."""
 
@@ -94,7 +96,7 @@ class _Proof(msgspec.Struct, frozen=True):
 
 
 class Opa:
-    """The server: each request has a deadline, is sent again once where the connection fails, and may break."""
+    """The server: each request has a deadline, until which one whose connection fails is sent again; and a breaker."""
 
     def __init__(self, server: OpaServer, session: ClientSession) -> None:
         self._server = server
@@ -132,7 +134,7 @@ class Opa:
             raise PolicyDenied(error.message) from error
         try:
             async with asyncio.timeout(self._server.timeout_s):
-                status, answer = await self._twice(method, path, body)
+                status, answer = await self._persistently(method, path, body)
         except (ClientError, TimeoutError, OSError) as error:
             self._breaker.after(admitted, success=False, now=now())
             raise PolicyDenied(self._silent(error)) from error
@@ -147,11 +149,21 @@ class Opa:
             )
         return answer
 
-    async def _twice(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-        """Send it, and where the connection fails once more: a server that restarts closes those that were kept."""
-        with suppress(ClientConnectionError):
-            return await self._send(method, path, body)
-        return await self._send(method, path, body)
+    async def _persistently(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        """Send it, and where the connection fails again, as long as there is time: a server that restarts is soon back,
+        and has closed the connections that were kept.
+        """
+        now, tries = asyncio.get_running_loop().time, 0
+        end = now() + self._server.timeout_s
+        while True:
+            try:
+                return await self._send(method, path, body)
+            except ClientConnectionError:
+                delay = _BACKOFF.delay(tries, 0.0)
+                if now() + delay >= end:
+                    raise
+            tries += 1
+            await asyncio.sleep(delay)
 
     async def _send(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         async with self._session.request(method, self._url + path, data=body, allow_redirects=False) as response:
