@@ -201,10 +201,14 @@ def _answered(found: bytes | Failure) -> RawValue:
 
 
 async def _passing_on(work: Awaitable[T]) -> T:
+    beat = _Beat()
+    beat.start()
     try:
         return await work
     except PlatformError as error:
         raise passing(error) from error
+    finally:
+        beat.stop()
 
 
 def passing(error: PlatformError) -> ApplicationError:

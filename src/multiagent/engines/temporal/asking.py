@@ -72,6 +72,7 @@ def ask_ours(name: str, call: msgspec.Struct, activity: str, limit: timedelta) -
         task_queue=workflow.info().task_queue,
         result_type=RawValue,
         start_to_close_timeout=limit,
+        heartbeat_timeout=HEARTBEAT,
         retry_policy=_OURS,
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )
