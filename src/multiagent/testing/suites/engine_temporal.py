@@ -26,6 +26,7 @@ class TemporalForks(EngineForks):
         await bench.engine.fork(TENANT, "fork", parent, AtRow(2), Changes())
         state = (await bench.engine.state(TENANT, "fork", AtRow(3))).state
         assert [timer.left_ms for timer in state.timers] == [left]
+        await bench.engine.signal(TENANT, "fork", "unheard", b"", "3")  # so it is under way
         await bench.engine.cancel(TENANT, parent, "")
         await bench.restart()
         await bench.value("fork")
