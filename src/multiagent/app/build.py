@@ -28,8 +28,7 @@ from multiagent.core.events import Event
 from multiagent.core.principal import Principal
 from multiagent.core.task import FINISHED
 from multiagent.engines.base import Engine, RunResult
-from multiagent.engines.factory import EngineParts, open_engine, own_home
-from multiagent.engines.schedules.factory import embedded_schedules
+from multiagent.engines.factory import EngineParts, embedded_schedules, open_engine, own_home
 from multiagent.orchestrator.approvals import Approvals
 from multiagent.orchestrator.dispatcher import Dispatcher
 from multiagent.orchestrator.handover import Host
@@ -151,12 +150,13 @@ async def open_platform(
         if vitals is not None:
             storage = vitals.storage(storage)
         room = await stack.enter_async_context(open_room(members, storage, home / "scratch"))
-        schedules = embedded_schedules(storage.writer, storage.reader, members.clock, members.ids)
+        parts = EngineParts(storage.writer, storage.reader, storage.objects, members.clock, members.ids)
+        schedules = embedded_schedules(parts)
         steps = room.steps if vitals is None else vitals.room(room, members.cache)
         engine = await stack.enter_async_context(
             open_engine(
                 None,
-                EngineParts(storage.writer, storage.reader, storage.objects, members.clock, members.ids),
+                parts,
                 workflows=(TASK, *schedules.workflows),
                 steps=(*steps, *schedules.steps),
             )

@@ -5,9 +5,9 @@ Any number of processes of a service may work beside each other, and any of them
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from multiagent.agents.recheck import Rechecker
 from multiagent.app.build import DELIVER, TENANT, offered, open_service
@@ -16,15 +16,20 @@ from multiagent.app.lifecycle import background
 from multiagent.app.roles import Crew, Room, crew, every_step, open_room
 from multiagent.app.serve import Serving, leave, pause
 from multiagent.app.temporal import temporal_options
+from multiagent.app.timekeeping import accepting
 from multiagent.app.vitals import Vitals
 from multiagent.core.errors import EngineOwned, PlatformError
-from multiagent.engines.factory import EngineParts, open_temporal, open_workers, own_home
+from multiagent.engines.factory import EngineParts, open_temporal, open_workers, own_home, temporal_schedules
 from multiagent.engines.temporal.options import TemporalOptions
 from multiagent.llm.overdue import watch_overdue
 from multiagent.orchestrator.approvals import Approvals
 from multiagent.orchestrator.dispatcher import Dispatcher
+from multiagent.orchestrator.handover import Host
 from multiagent.orchestrator.workflows import TASK
 from multiagent.storage.factory import Storage, open_sequencer, open_turn
+
+if TYPE_CHECKING:
+    from multiagent.engines.temporal.schedules import TemporalSchedules
 
 PROCESSES: Final = "processes"
 """The folder of the home in which each process has one of its own, by number, for as long as it lives."""
@@ -59,12 +64,15 @@ async def together(serving: Serving, vitals: Vitals) -> None:
         if ground is None:
             return
         steps = vitals.room(ground.room, members.cache)
+        leads = "orchestrator" in serving.services
+        schedules = _schedules(ground) if leads else None
+        parts = replace(ground.parts, schedules=schedules)
         workers = await stack.enter_async_context(
-            open_workers(options, ground.parts, (TASK,), steps, serving.services, drain_s)
+            open_workers(options, parts, (TASK,), steps, serving.services, drain_s)
         )
         vitals.engine(workers.check)
-        if "orchestrator" in serving.services:
-            await stack.enter_async_context(leading(serving, vitals, ground))
+        if schedules is not None:
+            await stack.enter_async_context(leading(serving, vitals, ground, schedules))
         vitals.opened()
         await serving.stopped.wait()
         leave(serving, vitals)
@@ -113,9 +121,21 @@ def _owned(stack: ExitStack, folder: Path) -> Path:
             return folder / str(number)
 
 
+def _schedules(ground: Ground) -> "TemporalSchedules":
+    """Return what keeps schedules here; their runs are accepted as every task is, for whichever process does them."""
+    members, storage, room = ground.members, ground.storage, ground.room
+    schedules = temporal_schedules(ground.options, ground.parts)
+    service = open_service(members, storage, offered(members.settings, room.runner, members.extensions), Host())
+    runs = accepting(members, service, room.policy.bundle_hash)
+    schedules.attach(runs.fire, runs.stop)
+    return schedules
+
+
 @asynccontextmanager
-async def leading(serving: Serving, vitals: Vitals, ground: Ground) -> AsyncIterator[None]:
-    """Hand commands to the engine during the block, beside other orchestrators."""
+async def leading(
+    serving: Serving, vitals: Vitals, ground: Ground, schedules: "TemporalSchedules"
+) -> AsyncIterator[None]:
+    """Hand commands to the engine and to the keeper of schedules during the block, beside other orchestrators."""
     members, storage, asker = ground.members, ground.storage, ground.room.asker
     url = members.settings.storage.url
     shown = await every_step(asker, members.extensions)
@@ -124,6 +144,7 @@ async def leading(serving: Serving, vitals: Vitals, ground: Ground) -> AsyncIter
         dispatcher = Dispatcher(storage.writer, storage.reader, engine, members.clock, width=WIDTH)
         dispatcher.turn = await stack.enter_async_context(open_turn(url, DELIVER))
         dispatcher.approvals = Approvals(storage.writer, storage.reader, members.clock, Rechecker(asker))
+        dispatcher.schedules = schedules
         vitals.commands(dispatcher.waiting)
         if storage.notices is not None:
             stack.callback(storage.notices.on_command(dispatcher.wake))
@@ -131,6 +152,7 @@ async def leading(serving: Serving, vitals: Vitals, ground: Ground) -> AsyncIter
         if not serving.place.shared:
             await stack.enter_async_context(_inbox(serving, ground, dispatcher))
         await stack.enter_async_context(background(dispatcher.run()))
+        await stack.enter_async_context(background(schedules.run()))
         await stack.enter_async_context(background(watch_overdue(storage.writer, storage.reader, members.clock)))
         yield
 

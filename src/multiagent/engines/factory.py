@@ -11,6 +11,7 @@ from multiagent.core.errors import ConfigInvalid
 from multiagent.core.ids import Ids
 from multiagent.core.step import Queue
 from multiagent.engines.base import RecoveringEngine, ServedEngine, Step, Workers, Workflow
+from multiagent.engines.schedules.base import SchedulesHere
 from multiagent.engines.temporal.options import TemporalOptions
 from multiagent.storage.objects.base import Objects
 from multiagent.storage.sql.base import Reader, Writer
@@ -132,6 +133,27 @@ async def open_workers(
         looks = None if parts.schedules is None else parts.schedules.looks
         async with working(ground, services, grace_s, looks) as workers:
             yield workers
+
+
+def embedded_schedules(parts: EngineParts) -> SchedulesHere:
+    """Return what keeps schedules on the embedded engine of this process."""
+    from multiagent.engines.embedded.schedules import EmbeddedSchedules
+    from multiagent.engines.schedules.book import Book
+
+    return EmbeddedSchedules(Book(parts.writer, parts.reader, parts.clock), parts.writer, parts.ids)
+
+
+def temporal_schedules(options: TemporalOptions, parts: EngineParts) -> "TemporalSchedules":
+    """Return what keeps schedules on a Temporal server; it needs none to be made. Raises ConfigInvalid where the
+    packages are missing.
+    """
+    with _packages():
+        from multiagent.engines.schedules.book import Book
+        from multiagent.engines.temporal.connect import Link
+        from multiagent.engines.temporal.schedules import TemporalSchedules
+
+    book = Book(parts.writer, parts.reader, parts.clock)
+    return TemporalSchedules(Link(options, parts.objects), book, parts.writer, parts.clock, parts.ids)
 
 
 def _ground(

@@ -14,10 +14,9 @@ from multiagent.core.ids import Ids
 from multiagent.core.principal import Principal
 from multiagent.core.schedule import Overlap, Schedule, run_key
 from multiagent.engines.base import Engine, Step, StepInfo
-from multiagent.engines.factory import EngineParts, open_engine
+from multiagent.engines.factory import EngineParts, embedded_schedules, open_engine
 from multiagent.engines.schedules.base import ScheduledRun, Schedules
 from multiagent.engines.schedules.book import Kept, all_kept, runs
-from multiagent.engines.schedules.factory import embedded_schedules
 from multiagent.engines.schedules.times import upcoming
 from multiagent.storage.factory import Storage, open_storage
 from multiagent.storage.sql.base import Reader, Writer
@@ -128,7 +127,7 @@ class EmbeddedBoard:
             open_storage(self._home, clock=self.clock, ids=self._ids, synchronous="NORMAL")
         )
         parts = EngineParts(storage.writer, storage.reader, storage.objects, self.clock, self._ids)
-        schedules = embedded_schedules(storage.writer, storage.reader, self.clock, self._ids)
+        schedules = embedded_schedules(parts)
         workflows, steps = (HEAR, *schedules.workflows), (Step(WORK, add), *schedules.steps)
         opening = open_engine(self._home, parts, workflows, steps)
         self.engine = engine = await self._stack.enter_async_context(

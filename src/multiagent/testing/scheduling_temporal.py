@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from multiagent.app.lifecycle import background
 from multiagent.engines.base import Step
-from multiagent.engines.factory import EngineParts, open_temporal, open_workers
+from multiagent.engines.factory import EngineParts, open_temporal, open_workers, temporal_schedules
 from multiagent.engines.schedules.base import Schedules
-from multiagent.engines.schedules.factory import temporal_schedules
 from multiagent.engines.temporal.options import TemporalOptions
 from multiagent.storage.factory import open_storage
 from multiagent.storage.sql.base import Reader
@@ -46,10 +46,9 @@ class TemporalBoard:
         enter = self._stack.enter_async_context
         clock, ids = self.clock, self._ids
         storage = await enter(open_storage(self._home, clock=clock, ids=ids, synchronous="NORMAL"))
-        schedules = temporal_schedules(
-            self.options, storage.objects, storage.writer, storage.reader, clock, ids
-        )  # fmt: skip
-        parts = EngineParts(storage.writer, storage.reader, storage.objects, clock, ids, schedules)
+        parts = EngineParts(storage.writer, storage.reader, storage.objects, clock, ids)
+        schedules = temporal_schedules(self.options, parts)
+        parts = replace(parts, schedules=schedules)
         engine = await enter(open_temporal(self.options, parts, (HEAR,)))
         recorded = await enter(recorded_by(self._register, self._home, parts, (HEAR,), nullcontext(engine)))
         self._hand = Hand(storage.writer, recorded, ids, clock.now)
