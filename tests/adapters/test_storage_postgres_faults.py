@@ -127,32 +127,40 @@ class Cutting:
     """A way to the server that goes when something is said, just before or just after the server has done it."""
 
     def __init__(self, url: str, said: bytes, *, delivers: bool) -> None:
-        self._said = said
         self._parts = urlsplit(url)
+        self._said = said
         self._delivers = delivers
-        self._served: list[asyncio.Task[None]] = []
-        self.cuts = 0
+        self._served: set[asyncio.Task[None]] = set()
+        self.armed = False
+        self.stays_down = False
+        self.down = False
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[str]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1")
+        server = await asyncio.start_server(self._accept, "127.0.0.1")
         port = server.sockets[0].getsockname()[1]
         async with server:
             yield urlunsplit(self._parts._replace(netloc=f"postgres@127.0.0.1:{port}"))
+        for task in self._served:
+            task.cancel()
         await asyncio.gather(*self._served, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._served.add(asyncio.ensure_future(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         theirs, ours = await asyncio.open_connection("127.0.0.1", self._parts.port)
         back = asyncio.ensure_future(self._copy(theirs, writer))
-        self._served.append(back)
+        self._served.add(back)
         try:
             while data := await reader.read(1 << 16):
-                if self.cuts and self._said in data:
-                    self.cuts -= 1
+                if self.down or (self.armed and self._said in data):
                     back.cancel()
-                    if self._delivers:
+                    await asyncio.wait([back])
+                    if self._delivers and not self.down:
                         ours.write(data)
                         await theirs.read(1)  # it has answered
+                    self.armed, self.down = False, self.stays_down
                     break
                 ours.write(data)
         finally:
@@ -180,16 +188,44 @@ async def test_a_commit_whose_answer_is_lost_takes_effect_once(
     async with way.open() as url, opened(tmp_path, url) as storage:
         storage.writer.on_commit(lambda headers: heard.extend(one.key for one in headers))
         await storage.writer.commit(creates())
-        way.cuts = 1
+        way.armed = True
         outcome = AppendOutcome(tenant=TENANT, task="t1", outcome=Outcome(1, "signal", "s", NOW))
         event = appends("a/1", payload=b"said when it is stored")
         appended, *_ = await storage.writer.commit(event, outcome, *more)
         assert isinstance(appended, EventAppended)
         assert appended.created
-        assert way.cuts == 0
+        assert not way.armed
         assert [one.header.id for one in await storage.reader.events(TENANT, "t1")] == [appended.header.id]
         assert [row.n for row in await storage.reader.journal(TENANT, "t1")] == [1]
     assert heard == ["a/1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "more"), [(b"COMMIT", [PERSON]), (b"said when it is stored", [])], ids=["a transaction", "a call"]
+)
+async def test_what_stays_in_doubt_may_be_brought_again(
+    tmp_path: Path, postgres: str, said: bytes, more: list[PutUser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way is cut for good: whether it took effect is not found out in time."""
+    monkeypatch.setattr(writing, "DOUBT_S", 0.0)
+    way = Cutting(postgres, said, delivers=True)
+    outcome = AppendOutcome(tenant=TENANT, task="t1", outcome=Outcome(1, "signal", "s", NOW))
+    operations = (appends("a/1", payload=b"said when it is stored"), outcome, *more)
+    async with way.open() as url, opened(tmp_path, url) as storage:
+        await storage.writer.commit(creates())
+        way.armed = way.stays_down = True
+        with pytest.raises(StorageUnavailable):
+            await storage.writer.commit(*operations)
+        assert way.down
+        way.down = way.stays_down = False
+        storage.writer.queue(appends("w/1"))
+        appended, *_ = await when_back(lambda: storage.writer.commit(*operations))
+        assert isinstance(appended, EventAppended)
+        assert not appended.created
+        assert [one.header.key for one in await storage.reader.events(TENANT, "t1")] == ["a/1", "w/1"]
+        assert [row.n for row in await storage.reader.journal(TENANT, "t1")] == [1]
+        with pytest.raises(StorageError, match="does not follow"):
+            await storage.writer.commit(outcome)
 
 
 async def test_a_queued_write_that_can_never_be_committed_ends_the_writer(tmp_path: Path, postgres: str) -> None:

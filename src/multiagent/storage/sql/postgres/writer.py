@@ -15,11 +15,11 @@ from multiagent.core.errors import PlatformError, StorageError, StorageUnavailab
 from multiagent.core.events import EventHeader
 from multiagent.core.ids import Ids
 from multiagent.storage.objects.base import Bodies
-from multiagent.storage.sql.ops import AppendEvent, Op
+from multiagent.storage.sql.ops import AppendEvent, AppendOutcome, Op
 from multiagent.storage.sql.postgres.advance import advance, move
 from multiagent.storage.sql.postgres.faults import RAISED, in_the_way, lost, storage_error
 from multiagent.storage.sql.postgres.handlers import REPEATABLE, perform
-from multiagent.storage.sql.postgres.lanes import Lanes, Request
+from multiagent.storage.sql.postgres.lanes import Key, Lanes, Request
 from multiagent.storage.sql.postgres.pool import Pool
 from multiagent.storage.sql.postgres.scribe import Connection, Scribe
 
@@ -84,6 +84,11 @@ def _doubted(connection: Connection, done: _Done | None, error: Exception) -> Ex
     return _Doubt(done, error)
 
 
+def _fed(batch: Sequence[Request]) -> set[Key]:
+    """Return the tasks whose journals these requests add to."""
+    return {(op.tenant, op.task) for one in batch for op in one.ops if type(op) is AppendOutcome}
+
+
 async def _stands(connection: Connection, done: _Done) -> bool:
     """Whether a transaction was committed: an event of its own stands."""
     one = done.headers[0]
@@ -102,6 +107,7 @@ class PostgresWriter:
         self._lanes = Lanes()
         self._serving: set[asyncio.Task[None]] = set()
         self._held: dict[Request, tuple[PlatformError, asyncio.TimerHandle]] = {}
+        self._doubtful: set[Key] = set()
         self._changed = asyncio.Event()
         self._closed: StorageError | None = None
         self._commit_listeners: list[Callable[[Sequence[EventHeader]], None]] = []
@@ -219,7 +225,8 @@ class PostgresWriter:
         """Commit requests in one transaction, again where that may help; raise what the last attempt raised.
 
         With a ``head`` the batch is filled with what may go with it, once there is a connection. While it is in doubt
-        whether a transaction took effect, PostgreSQL is waited for much longer.
+        whether a transaction took effect, PostgreSQL is waited for longer; where that is not found out, the rows of a
+        journal that come next may be the same.
         """
         attempt = 1
         doubt: _Doubt | None = None
@@ -231,15 +238,23 @@ class PostgresWriter:
                         batch += self._lanes.take(head, BATCH)
                     if doubt is not None and doubt.done is not None and await _stands(connection, doubt.done):
                         return doubt.done
-                    return await self._transact(connection, batch, again=doubt is not None)
+                    fed = _fed(batch)
+                    again = doubt is not None or not self._doubtful.isdisjoint(fed)
+                    done = await self._transact(connection, batch, again=again)
+                    self._doubtful -= fed
+                    return done
             except _Doubt as found:
                 if found.done is not None and not found.done.headers:
+                    self._doubtful |= _fed(batch)
                     raise found.cause from found  # nothing tells whether it stands
                 patience = patience if doubt is not None else self._loop.time() + DOUBT_S
                 doubt = found
             except (StorageUnavailable, *RAISED) as error:
                 if doubt is not None and self._loop.time() < patience:
                     await asyncio.sleep(HELD_S)
+                elif doubt is not None:
+                    self._doubtful |= _fed(batch)
+                    raise
                 elif attempt >= ATTEMPTS or not (in_the_way(error) or lost(error)):
                     raise
                 attempt += 1
