@@ -105,10 +105,13 @@ class Drifted:
         return None
 
     async def _put_away(self, row: TaskRow, drift: NonDeterminism) -> None:
-        """Note it, then end the run on the server: it must not go on by itself under code that fits again."""
-        _log.error("task %s is quarantined: %s", row.id, drift)
-        await self._ground.writer.commit(*quarantine_ops(row, drift, self._ground.clock.now()))
+        """End the run on the server, since it must not go on by itself under code that fits again; then note it.
+
+        Where only the first is done, the run is begun again, and put away again.
+        """
         await end_run(self._ground.link, row.id, WHY)
+        await self._ground.writer.commit(*quarantine_ops(row, drift, self._ground.clock.now()))
+        _log.error("task %s is quarantined: %s", row.id, drift)
 
 
 def told_by(said: str) -> NonDeterminism:

@@ -19,11 +19,12 @@ def freeze(workflows: Sequence[Workflow[Any, Any]]) -> Iterator[None]:
     """Let the pump find these for a block, within which they do not change. ConfigInvalid where two have one name, or
     where others are frozen in this process.
     """
-    table = MappingProxyType({one.name: one for one in workflows})
-    if len(table) != len(workflows):
+    wanted = {one.name: one for one in workflows}
+    if len(wanted) != len(workflows):
         raise ConfigInvalid("two workflows are registered under one name; rename one")
-    if _frozen and any(_frozen[-1].get(name) is not one for name, one in table.items()):
+    if _frozen and any(_frozen[-1].get(name) is not one for name, one in wanted.items()):
         raise ConfigInvalid("this process runs workers with other workflows already; start another process for these")
+    table = _frozen[-1] if _frozen else MappingProxyType(wanted)
     _frozen.append(table)
     try:
         yield
