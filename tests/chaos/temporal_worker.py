@@ -1,12 +1,13 @@
 """A process that does every service's steps on Temporal until it is ended; kill tests start it again and again.
 
-``python tests/chaos/temporal_worker.py ADDRESS NAMESPACE HOME URL``. It keeps no run in memory between two workflow
-tasks, so that each is rebuilt from the server's history.
+``python tests/chaos/temporal_worker.py ADDRESS NAMESPACE HOME URL [POISON_KEY]``. It keeps no run in memory between two
+workflow tasks, so that each is rebuilt from the server's history. The step of that key takes its process with it.
 """
 
 import asyncio
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -29,15 +30,16 @@ AT_ONCE: Final = 6
 """Steps at once: few, so that no step is in flight at three kills, which would rightly poison it."""
 
 
-async def code(_info: StepInfo, job: Job) -> Job:
-    """Add one."""
-    await asyncio.sleep(0.002)
-    return Job(job.value + 1)
-
-
-async def work(options: TemporalOptions, home: Path, url: str) -> None:
+async def work(options: TemporalOptions, home: Path, url: str, poison: str) -> None:
     """Work for ever."""
     clock, ids = SystemClock(), SystemIds()
+
+    async def code(info: StepInfo, job: Job) -> Job:
+        if info.key == poison:
+            os.kill(os.getpid(), signal.SIGKILL)
+        await asyncio.sleep(0.002)
+        return Job(job.value + 1)
+
     steps = {one.name: Step(one, code) for one in (WORK, TIDY, LIMITED)}
     async with open_storage(home, clock=clock, ids=ids, url=url, connections=4) as storage:
         link = Link(options, storage.objects)
@@ -53,5 +55,5 @@ async def work(options: TemporalOptions, home: Path, url: str) -> None:
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
     arm(os.environ)
-    address, namespace, place, database = sys.argv[1:]
-    asyncio.run(work(TemporalOptions(address, namespace, "test", KEY), Path(place), database))
+    address, namespace, place, database, *poison = sys.argv[1:]
+    asyncio.run(work(TemporalOptions(address, namespace, "test", KEY), Path(place), database, "".join(poison)))

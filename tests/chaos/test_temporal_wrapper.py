@@ -57,13 +57,19 @@ KINDS: Final[tuple[tuple[Workflow[Job, Job], Job], ...]] = (
 class Worker:
     """A worker process that is killed at one place of the wrapper, and started again to be killed at the next."""
 
-    def __init__(self, options: TemporalOptions, home: Path, url: str) -> None:
-        self._arguments = [options.address, options.namespace, str(home), url]
+    def __init__(self, options: TemporalOptions, home: Path, url: str, poison: str = "") -> None:
+        self._arguments = [options.address, options.namespace, str(home), url, poison]
         self._process: asyncio.subprocess.Process | None = None
 
     async def die_at(self, point: str, passes: int) -> None:
         """Work until the place is passed so many times."""
         process = await self._start(f"{point}:{passes}")
+        _, errors = await process.communicate()
+        assert process.returncode == -9, errors.decode()[-3000:]
+
+    async def die(self) -> None:
+        """Work until a step takes the process with it."""
+        process = await self._start("")
         _, errors = await process.communicate()
         assert process.returncode == -9, errors.decode()[-3000:]
 
@@ -221,3 +227,27 @@ async def test_kills_between_any_two_lines_of_the_wrapper_leave_what_the_replaye
             await opened.compare(task, told)
         for task, (kind, _) in opened.tasks.items():
             await register.record("wrapper", task, opened.storage.reader, opened.storage.objects, kind, TENANT)
+
+
+@pytest.mark.requirement("T1.suite")
+async def test_a_step_that_ends_its_process_three_times_is_not_run_again_and_others_go_on(
+    tmp_path: Path, temporal_server: TemporalServer, postgres: str, register: Register
+) -> None:
+    options = TemporalOptions(temporal_server.address, await temporal_server.namespace(), "test", KEY)
+    async with scene(options, tmp_path, postgres) as opened:
+        await opened.engine.start(TENANT, "poisoned", CHAIN.name, msgspec.json.encode(Job(3)))
+        await opened.engine.start(TENANT, "healthy", FAN.name, msgspec.json.encode(Job(3)))
+        worker = Worker(options, tmp_path, postgres, poison="chain/1")
+        async with asyncio.timeout(GUARD_S):
+            for _ in range(3):
+                await worker.die()
+            await worker.work()
+            done = await opened.engine.result(TENANT, "poisoned")
+            healthy = await opened.engine.result(TENANT, "healthy")
+        await worker.kill()
+        assert (done.status, done.code, healthy.status) == ("failed", "STEP_POISONED", "completed")
+        events = await opened.storage.reader.events(TENANT, "poisoned")
+        begun = [event for event in events if event.header.kind is EventKind.STEP_STARTED]
+        assert [msgspec.json.decode(event.payload)["alone"] for event in begun] == [False, False, False, True]
+        for task, kind in (("poisoned", CHAIN), ("healthy", FAN)):
+            await register.record("poison", task, opened.storage.reader, opened.storage.objects, kind, TENANT)
