@@ -20,7 +20,7 @@ from multiagent.app.timekeeping import accepting
 from multiagent.app.vitals import Vitals
 from multiagent.core.errors import EngineOwned, PlatformError
 from multiagent.engines.factory import EngineParts, open_temporal, open_workers, own_home, temporal_schedules
-from multiagent.engines.temporal.options import TemporalOptions
+from multiagent.engines.temporal.options import Load, TemporalOptions
 from multiagent.llm.overdue import watch_overdue
 from multiagent.orchestrator.approvals import Approvals
 from multiagent.orchestrator.dispatcher import Dispatcher
@@ -67,9 +67,8 @@ async def together(serving: Serving, vitals: Vitals) -> None:
         leads = "orchestrator" in serving.services
         schedules = _schedules(ground) if leads else None
         parts = replace(ground.parts, schedules=schedules)
-        workers = await stack.enter_async_context(
-            open_workers(options, parts, (TASK,), steps, serving.services, drain_s)
-        )
+        load = Load(place.settings.serve.steps, drain_s)
+        workers = await stack.enter_async_context(open_workers(options, parts, (TASK,), steps, serving.services, load))
         vitals.engine(workers.check)
         if schedules is not None:
             await stack.enter_async_context(leading(serving, vitals, ground, schedules))

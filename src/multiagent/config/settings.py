@@ -41,7 +41,8 @@ class TemporalSettings(_Section, frozen=True, kw_only=True):
 
 
 class ServeSettings(_Section, frozen=True, kw_only=True):
-    """``multiagent serve``: where health and metrics listen (port 0: any free one), how long a drain may take.
+    """``multiagent serve``: where health and metrics listen (port 0: any free one), how many ``steps`` of a service one
+    process does at once (on Temporal), how long a drain may take.
 
     The metrics of orchestrator, agent and llm are at ``metrics_port`` and the two ports after it by default.
     """
@@ -49,6 +50,7 @@ class ServeSettings(_Section, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     health_port: int = 8081
     metrics_port: int = 2112
+    steps: int = 64
     drain_s: float = 30.0
 
 
@@ -184,6 +186,7 @@ def check(settings: Settings) -> list[str]:
     if not 0 <= task.simple_below <= task.complex_from <= 1:
         wrong.append("task.simple_below and task.complex_from must be 0 ≤ simple_below ≤ complex_from ≤ 1")
     at_least_one = {
+        "serve.steps": settings.serve.steps,
         "task.max_agents": task.max_agents,
         "task.max_nodes": task.max_nodes,
         "task.max_turns": task.max_turns,

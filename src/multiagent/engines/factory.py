@@ -12,7 +12,7 @@ from multiagent.core.ids import Ids
 from multiagent.core.step import Queue
 from multiagent.engines.base import RecoveringEngine, ServedEngine, Step, Workers, Workflow
 from multiagent.engines.schedules.base import SchedulesHere
-from multiagent.engines.temporal.options import TemporalOptions
+from multiagent.engines.temporal.options import Load, TemporalOptions
 from multiagent.storage.objects.base import Objects
 from multiagent.storage.sql.base import Reader, Writer
 
@@ -116,13 +116,13 @@ async def open_workers(
     workflows: Sequence[Workflow[Any, Any]],
     steps: Sequence[Step[Any, Any]],
     services: Sequence[Queue],
-    grace_s: float = 0.0,
+    load: Load = Load(),  # noqa: B008 — frozen
 ) -> AsyncIterator[Workers]:
     """Do the steps of some services in this process, on Temporal, for the block; of an orchestrator also the workflows.
 
     It needs no server to open: the workers are ready once they have found one. ``drain`` gives running steps up to
-    ``grace_s``; those of a block that ends without it are stopped, and run again elsewhere. Raises ConfigInvalid for a
-    wrong key, for two workflows or steps of one name, and where the packages are missing.
+    ``load.grace_s``; those of a block that ends without it are stopped, and run again elsewhere. Raises ConfigInvalid
+    for a wrong key, for two workflows or steps of one name, and where the packages are missing.
     """
     own = [step for step in steps if step.definition.queue in services]
     ground = _ground(options, parts, workflows, own)
@@ -131,7 +131,7 @@ async def open_workers(
 
     with freeze(workflows):
         looks = None if parts.schedules is None else parts.schedules.looks
-        async with working(ground, services, grace_s, looks) as workers:
+        async with working(ground, services, load, looks) as workers:
             yield workers
 
 

@@ -10,7 +10,7 @@ from multiagent.core.step import Queue
 from multiagent.engines.base import Engine, ServedEngine, Step, Workers, Workflow
 from multiagent.engines.factory import EngineParts, open_temporal, open_workers
 from multiagent.engines.kernel import PAUSE, RESUME
-from multiagent.engines.temporal.options import TemporalOptions
+from multiagent.engines.temporal.options import Load, TemporalOptions
 from multiagent.storage.factory import Storage, open_sequencer, open_storage
 from multiagent.testing.bench import GUARD, Bench
 from multiagent.testing.clock import PushedClock
@@ -73,7 +73,7 @@ class TemporalBench(Bench):
     ) -> AbstractAsyncContextManager[Engine]:
         if self._url:
             await self._stack.enter_async_context(open_sequencer(self._url))
-        opening = open_workers(self.options, parts, workflows, steps, self.services, self.grace_s)
+        opening = open_workers(self.options, parts, workflows, steps, self.services, Load(grace_s=self.grace_s))
         self.workers = await self._stack.enter_async_context(opening)
         await self.until(self.workers.ready)
         self.served = await self._stack.enter_async_context(open_temporal(self.options, parts, workflows, steps))

@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 from multiagent.app import place as places
-from multiagent.app import policy
+from multiagent.app import policy, served
 from multiagent.app.place import Eye, Place
 from multiagent.app.policy import chosen_policy
 from multiagent.app.serve import Serving, leave
+from multiagent.app.served import together
 from multiagent.app.system import SystemClock
 from multiagent.app.vitals import Vitals
 from multiagent.config.settings import Places
+from multiagent.core.errors import ConfigInvalid
 from multiagent.engines.factory import own_home
+from multiagent.engines.temporal.options import Load
 from multiagent.policy.base import OpaServer
 from multiagent.testing.places import place_at
 from tests.unit.app.settings_keys import configured, key
@@ -37,15 +40,15 @@ def noting(seen: list[dict[str, Any]]) -> Callable[..., None]:
 @key("engine")
 @key("storage.url")
 def test_who_works_at_a_place_and_who_may_write_there(tmp_path: Path) -> None:
-    alone, served = somewhere(tmp_path), somewhere(tmp_path, engine="temporal", storage__url=DATABASE)
+    alone, spread = somewhere(tmp_path), somewhere(tmp_path, engine="temporal", storage__url=DATABASE)
     assert (alone.served, alone.shared, alone.attended()) == (False, False, False)
-    assert served.served
-    assert served.shared
+    assert spread.served
+    assert spread.shared
     with own_home(tmp_path):
         assert alone.owner() == os.getpid()
         assert alone.attended()
-        assert served.owner() is None
-    assert served.attended()
+        assert spread.owner() is None
+    assert spread.attended()
 
 
 @key("storage.connections")
@@ -79,6 +82,22 @@ async def test_where_a_service_is_looked_at() -> None:
         assert health.startswith("http://127.0.0.1:")
         assert metrics.startswith("http://127.0.0.1:")
         assert health.rpartition("/health")[0] != metrics.rpartition("/metrics")[0]
+
+
+@key("serve.steps")
+async def test_how_many_steps_a_service_does_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its workers do with it is in their own tests."""
+    seen: list[dict[str, Any]] = []
+
+    def opened(*given: Any) -> None:
+        seen.append({"load": given[-1]})
+        raise ConfigInvalid("enough is seen")
+
+    monkeypatch.setattr(served, "open_workers", opened)
+    where = somewhere(tmp_path, engine="temporal", serve__steps=3, serve__drain_s=7)
+    with pytest.raises(ConfigInvalid, match="enough"):
+        await together(Serving(where, ("agent", "llm"), {}, asyncio.Event()), Vitals(SystemClock()))
+    assert seen == [{"load": Load(steps=3, grace_s=7.0)}]
 
 
 @key("serve.drain_s")

@@ -4,6 +4,16 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """How much the workers of one process take on: ``steps`` at once, a service, which have ``grace_s`` seconds to end
+    when they are to stop. What is over that waits for others, or for its turn.
+    """
+
+    steps: int = 200
+    grace_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class TemporalOptions:
     """``queues`` is the prefix of the task queues' names; ``key`` (32 bytes) encrypts payloads, ``old_keys`` are those
     that encrypted older ones, so that they can be read still.

@@ -12,14 +12,13 @@ from multiagent.core.step import Queue
 from multiagent.engines.temporal.activities import Activities
 from multiagent.engines.temporal.asking import ORCHESTRATOR
 from multiagent.engines.temporal.looks import Look
-from multiagent.engines.temporal.options import TemporalOptions
+from multiagent.engines.temporal.options import Load, TemporalOptions
 from multiagent.engines.temporal.pump import Pump
 
 STICKY: Final = timedelta(seconds=1)
 """How long a workflow task waits for the worker that has its run in memory."""
 THROTTLE: Final = timedelta(seconds=0.5)
-MOST_STEPS: Final = 200
-"""Steps at once in one process, a service."""
+MOST_STEPS: Final = Load().steps
 MOST_TASKS: Final = 100
 """Workflow tasks at once in one process."""
 

@@ -23,6 +23,7 @@ from multiagent.engines.temporal.asking import ORCHESTRATOR
 from multiagent.engines.temporal.ground import Ground
 from multiagent.engines.temporal.looks import Looks
 from multiagent.engines.temporal.means import Means
+from multiagent.engines.temporal.options import Load
 from multiagent.engines.temporal.quarantine import Drifted
 from multiagent.engines.temporal.reconcile import Reconciler
 from multiagent.engines.temporal.worker import Size, make_worker
@@ -115,9 +116,9 @@ async def _tried(trouble: str, work: Coroutine[Any, Any, object]) -> None:
 
 @asynccontextmanager
 async def working(
-    ground: Ground, services: Sequence[Queue], grace_s: float, looks: Looks | None = None
+    ground: Ground, services: Sequence[Queue], load: Load, looks: Looks | None = None
 ) -> AsyncIterator[TemporalWorkers]:
-    """Work in the background for the block. ``grace_s`` is the most that a drain may give running steps."""
+    """Work in the background for the block, within ``load``."""
     timers = TimerQueue(ground.clock)
     means = Means(ground.writer, ground.reader, ground.objects, ground.clock, timers, ground.owner, ground.steps)
     activities = Activities(means, looks)
@@ -125,7 +126,7 @@ async def working(
 
     def make(client: Client, service: Queue) -> Worker:
         runner = drifted.runner() if drifted is not None and service == ORCHESTRATOR else None
-        size = Size(grace_s=grace_s)
+        size = Size(steps=load.steps, grace_s=load.grace_s)
         return make_worker(client, ground.link.options, service, activities, runner=runner, size=size)
 
     workers = TemporalWorkers(ground, services, make, drifted)
@@ -134,7 +135,7 @@ async def working(
     try:
         yield workers
     finally:
-        await workers.drain(grace_s + CLOSING_S)
+        await workers.drain(load.grace_s + CLOSING_S)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
