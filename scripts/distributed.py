@@ -19,6 +19,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -219,8 +220,9 @@ def begin(folder: Path | None) -> Stage:
 def stay() -> None:
     """Wait for Ctrl-C."""
     say("Ctrl-C stops everything")
-    while True:
-        signal.pause()
+    with suppress(KeyboardInterrupt):
+        while True:
+            signal.pause()
 
 
 def perform(stage: Stage, wanted: argparse.Namespace) -> int:
