@@ -19,6 +19,7 @@ from multiagent.core.events import EventKind
 from multiagent.storage.sql.base import Reader
 from multiagent.testing.servers.postgres import PostgresServer
 from multiagent.testing.servers.temporal import TemporalServer
+from tests.chaos.fleet import wait
 from tests.e2e.distributed import ROLES, serve, spread
 from tests.e2e.services import DEADLINE_S, Service, Site
 
@@ -69,7 +70,7 @@ async def until_all(reader: Reader, tasks: list[str], kind: EventKind) -> None:
             if any(event.header.kind is kind for event in await reader.events("local", task)):
                 left.discard(task)
         assert time.monotonic() < end, [await reader.task("local", task) for task in left]
-        await asyncio.sleep(0.1)
+        await wait(0.1)
 
 
 async def news(reader: Reader, tasks: list[str]) -> int:
