@@ -14,6 +14,9 @@ from multiagent.llm.gate_endpoints import Serving
 from multiagent.storage.factory import open_storage
 from multiagent.storage.sql.line import KeepPlaces, LeaveLine
 from multiagent.storage.sql.ops import Reserve, Reserved
+from multiagent.storage.sql.postgres.budgets import reserve, settle
+from multiagent.storage.sql.postgres.pool import connect
+from multiagent.storage.sql.postgres.scribe import Scribe
 from multiagent.testing.clock import ManualClock
 from multiagent.testing.ids import CountedIds
 from multiagent.testing.servers.postgres import PostgresServer
@@ -122,6 +125,30 @@ async def test_a_batch_is_served_in_the_order_of_its_tickets(sql: Sql) -> None:
     answers = await sql.writer.commit(waits("later", 30, "b"), waits("large", 50, "a"), waits("third", 60, "c"))
     assert answers == (Reserved(Wait((TASK,))), Reserved(Granted(), "large"), Reserved(Wait((TASK,))))
     assert (await booked(sql))[1].tokens == PASSES + 50
+
+
+async def test_a_reservation_reads_no_more_rows_the_more_a_tenant_has(
+    sql: Sql, postgres: str, postgres_server: PostgresServer
+) -> None:
+    """Each model call leaves a scope of its own behind: found again by their keys, never by looking through all."""
+    database = postgres.rpartition("/")[2]
+    postgres_server.sql(
+        """INSERT INTO budget_scopes (tenant_id, kind, id, "window", window_start)
+        SELECT 'acme', 'request', 'r' || n, 'none', 0 FROM generate_series(1, 20000) AS n""",
+        database,
+    )
+    both = (scope_limited(), scope_limited(USER))
+    connection = await connect(postgres)
+    scribe = Scribe(connection, iter(()))
+    for number in range(10):
+        await reserve(scribe, holds(f"r{number}", 1, *both))
+        await settle(scribe, settles(f"r{number}", 1))
+    await connection.execute("SELECT pg_stat_force_next_flush()")
+    read = await connection.fetchval(
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'budget_scopes'"
+    )
+    connection.terminate()
+    assert 0 < read < 2_000
 
 
 def bound(text: str, output: int) -> int:

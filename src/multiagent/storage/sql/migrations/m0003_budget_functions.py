@@ -19,6 +19,7 @@ FUNCTIONS: Final = (
     "settle",
     "lock_reservation",
     "book_budget",
+    "scopes_of",
     "reserve",
     "tell_released",
     "lock_budgets",

@@ -1,10 +1,11 @@
 -- Budgets on PostgreSQL. Everything here takes its locks in one order: the keys that are reserved for, rows of
 -- budget_scopes by (kind, id, window, window_start), rows of waiters by (ticket, scope), rows of reservations by id.
--- Texts are ordered as their code points are (COLLATE "C"), as callers sort them. A transaction that calls several of these
--- functions calls lock_budgets first.
+-- Texts are ordered as their code points are (COLLATE "C"), as callers sort them. A transaction that calls several
+-- of these functions calls lock_budgets first. Rows are found one by one through their key (LATERAL … LIMIT), and
+-- changed by their ctid while they are locked, so that no plan reads more of a tenant's scopes than are asked for.
 
--- Lock keys: under a locked key nobody else reserves, so that what is open there stays the same. Of a tenant's keys either
--- some are locked or, where an empty one is among them, all.
+-- Lock keys: under a locked key nobody else reserves, so that what is open there stays the same. Of a tenant's keys
+-- either some are locked or, where an empty one is among them, all.
 CREATE FUNCTION lock_keys(a_tenant text, a_keys text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF '' = ANY (a_keys) THEN
@@ -47,8 +48,8 @@ BEGIN
     )) ORDER BY w.ticket COLLATE "C", w.scope COLLATE "C" FOR UPDATE;
 END $$;
 
--- Wake those who wait, in other processes. Who takes a place in a line holds the rows of its scopes, so that a release that
--- finds nobody waiting has nobody to wake.
+-- Wake those who wait, in other processes. Who takes a place in a line holds the rows of its scopes, so that a
+-- release that finds nobody waiting has nobody to wake.
 CREATE FUNCTION tell_released(a_tenant text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (SELECT 1 FROM waiters w WHERE w.tenant_id = a_tenant) THEN
@@ -57,21 +58,22 @@ BEGIN
 END $$;
 
 -- Hold a need in every scope or in none. The verdict is core.budget.judge's: 'granted' (o_id is the reservation that
--- stands), 'wait' (o_at: the positions of the scopes, from 1), 'refused' (o_at: the position of the first that refuses).
--- Where only holds stand in the way, or one who waits longer and was passed a_passes times, a ticket keeps a place in the
--- line of those scopes until a_expires.
+-- stands), 'wait' (o_at: the positions of the scopes, from 1), 'refused' (o_at: the position of the first that
+-- refuses). Where only holds stand in the way, or one who waits longer and was passed a_passes times, a ticket keeps
+-- a place in the line of those scopes until a_expires.
 CREATE FUNCTION reserve(
     a_tenant text, a_id text, a_key text, a_attempt bigint, a_task text, a_model text, a_need_tokens bigint,
     a_need_pico bigint, a_deadline bigint, a_owner text, a_time bigint, a_kinds text[], a_ids text[], a_windows text[],
     a_starts bigint[], a_limit_tokens bigint[], a_limit_pico bigint[], a_names text[], a_ticket text, a_expires bigint,
     a_passes bigint, OUT o_verdict text, OUT o_id text, OUT o_at bigint[], OUT o_room_tokens bigint,
     OUT o_room_pico bigint, OUT o_released boolean
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     l_most CONSTANT numeric := 9223372036854775807;
     l_overflow bigint;
     l_refused bigint;
     l_waits bigint[];
+    l_rows tid[];
     l_line boolean;
 BEGIN
     o_released := false;
@@ -93,18 +95,21 @@ BEGIN
         WHERE (s.limit_tokens, s.limit_pico) IS DISTINCT FROM (EXCLUDED.limit_tokens, EXCLUDED.limit_pico);
 
     SELECT
-        min(j.at) FILTER (WHERE j.tokens + j.held_tokens > l_most OR j.pico + j.held_pico > l_most),
-        min(j.at) FILTER (WHERE j.closed <> 0 OR j.tokens > j.limit_tokens OR j.pico > j.limit_pico),
-        array_agg(j.at ORDER BY j.at) FILTER (
+        min(n.at) FILTER (WHERE j.tokens + j.held_tokens > l_most OR j.pico + j.held_pico > l_most),
+        min(n.at) FILTER (WHERE j.closed <> 0 OR j.tokens > j.limit_tokens OR j.pico > j.limit_pico),
+        array_agg(n.at ORDER BY n.at) FILTER (
             WHERE j.tokens + j.held_tokens > j.limit_tokens OR j.pico + j.held_pico > j.limit_pico
-        )
-    INTO l_overflow, l_refused, l_waits
-    FROM (
-        SELECT n.at, s.closed, s.limit_tokens, s.limit_pico, s.held_tokens, s.held_pico,
+        ),
+        array_agg(j.ctid)
+    INTO l_overflow, l_refused, l_waits, l_rows
+    FROM unnest(a_kinds, a_ids, a_windows, a_starts) WITH ORDINALITY AS n (kind, id, "window", start, at)
+    CROSS JOIN LATERAL (
+        SELECT s.ctid, s.closed, s.limit_tokens, s.limit_pico, s.held_tokens, s.held_pico,
             s.used_tokens::numeric + a_need_tokens AS tokens, s.used_pico::numeric + a_need_pico AS pico
-        FROM unnest(a_kinds, a_ids, a_windows, a_starts) WITH ORDINALITY AS n (kind, id, "window", start, at)
-        JOIN budget_scopes s ON s.tenant_id = a_tenant AND s.kind = n.kind AND s.id = n.id
-            AND s."window" = n."window" AND s.window_start = n.start
+        FROM budget_scopes s
+        WHERE s.tenant_id = a_tenant AND s.kind = n.kind AND s.id = n.id AND s."window" = n."window"
+            AND s.window_start = n.start
+        LIMIT 1
     ) AS j;
     l_refused := coalesce(l_overflow, l_refused);
 
@@ -140,9 +145,7 @@ BEGIN
         FROM unnest(a_kinds, a_ids, a_windows, a_starts) AS n (kind, id, "window", start);
         UPDATE budget_scopes s
         SET held_tokens = s.held_tokens + a_need_tokens, held_pico = s.held_pico + a_need_pico
-        FROM unnest(a_kinds, a_ids, a_windows, a_starts) AS n (kind, id, "window", start)
-        WHERE s.tenant_id = a_tenant AND s.kind = n.kind AND s.id = n.id AND s."window" = n."window"
-            AND s.window_start = n.start;
+        WHERE s.ctid = ANY (l_rows);
         IF l_line THEN
             UPDATE waiters w SET passed = w.passed + 1
             WHERE w.tenant_id = a_tenant AND w.ticket <> a_ticket
@@ -162,8 +165,10 @@ BEGIN
         o_verdict := 'refused';
         o_at := ARRAY[l_refused];
         SELECT
-            CASE WHEN s.closed <> 0 THEN 0 WHEN s.limit_tokens IS NOT NULL THEN greatest(0, s.limit_tokens - s.used_tokens) END,
-            CASE WHEN s.closed <> 0 THEN 0 WHEN s.limit_pico IS NOT NULL THEN greatest(0, s.limit_pico - s.used_pico) END
+            CASE WHEN s.closed <> 0 THEN 0
+                WHEN s.limit_tokens IS NOT NULL THEN greatest(0, s.limit_tokens - s.used_tokens) END,
+            CASE WHEN s.closed <> 0 THEN 0
+                WHEN s.limit_pico IS NOT NULL THEN greatest(0, s.limit_pico - s.used_pico) END
         INTO o_room_tokens, o_room_pico
         FROM budget_scopes s WHERE s.tenant_id = a_tenant AND s.kind = a_kinds[l_refused] AND s.id = a_ids[l_refused]
             AND s."window" = a_windows[l_refused] AND s.window_start = a_starts[l_refused];
@@ -188,27 +193,41 @@ BEGIN
     END IF;
 END $$;
 
--- Book what was used and release what was held in all scopes of a reservation, whose rows are locked; false (and nothing
--- is done) where that is more than a column holds.
-CREATE FUNCTION book_budget(
-    a_tenant text, a_reservation text, a_used_tokens bigint, a_used_pico bigint, a_held_tokens bigint, a_held_pico bigint
-) RETURNS boolean LANGUAGE plpgsql AS $$
+-- Where the rows of a reservation's scopes are, and whether so much more could be booked as used in each.
+CREATE FUNCTION scopes_of(
+    a_tenant text, a_reservation text, a_tokens bigint, a_pico bigint, OUT o_rows tid[], OUT o_fits boolean
+) LANGUAGE plpgsql AS $$
 DECLARE
     l_most CONSTANT bigint := 9223372036854775807;
 BEGIN
-    IF EXISTS (
-        SELECT 1 FROM reservation_scopes r JOIN budget_scopes s USING (tenant_id, kind, id, "window", window_start)
-        WHERE r.tenant_id = a_tenant AND r.reservation = a_reservation
-            AND (s.used_tokens > l_most - greatest(0, a_used_tokens) OR s.used_pico > l_most - greatest(0, a_used_pico))
-    ) THEN
+    SELECT array_agg(j.ctid), coalesce(bool_and(j.fits), true) INTO o_rows, o_fits FROM reservation_scopes r
+    CROSS JOIN LATERAL (
+        SELECT s.ctid, s.used_tokens <= l_most - greatest(0, a_tokens) AND s.used_pico <= l_most - greatest(0, a_pico)
+            AS fits
+        FROM budget_scopes s
+        WHERE s.tenant_id = a_tenant AND s.kind = r.kind AND s.id = r.id AND s."window" = r."window"
+            AND s.window_start = r.window_start
+        LIMIT 1
+    ) AS j WHERE r.tenant_id = a_tenant AND r.reservation = a_reservation;
+END $$;
+
+-- Book what was used and release what was held in all scopes of a reservation, whose rows are locked; false (and
+-- nothing is done) where that is more than a column holds.
+CREATE FUNCTION book_budget(
+    a_tenant text, a_reservation text, a_used_tokens bigint, a_used_pico bigint, a_held_tokens bigint,
+    a_held_pico bigint
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    l_scopes record;
+BEGIN
+    l_scopes := scopes_of(a_tenant, a_reservation, a_used_tokens, a_used_pico);
+    IF NOT l_scopes.o_fits THEN
         RETURN false;
     END IF;
     UPDATE budget_scopes s
     SET used_tokens = s.used_tokens + a_used_tokens, used_pico = s.used_pico + a_used_pico,
         held_tokens = s.held_tokens - a_held_tokens, held_pico = s.held_pico - a_held_pico
-    FROM reservation_scopes r
-    WHERE r.tenant_id = a_tenant AND r.reservation = a_reservation AND s.tenant_id = a_tenant AND s.kind = r.kind
-        AND s.id = r.id AND s."window" = r."window" AND s.window_start = r.window_start;
+    WHERE s.ctid = ANY (l_scopes.o_rows);
     PERFORM tell_released(a_tenant);
     RETURN true;
 END $$;
@@ -218,15 +237,22 @@ CREATE FUNCTION lock_reservation(a_tenant text, a_reservation text) RETURNS rese
 DECLARE
     l_row reservations;
 BEGIN
-    PERFORM 1 FROM reservation_scopes r JOIN budget_scopes s USING (tenant_id, kind, id, "window", window_start)
-    WHERE r.tenant_id = a_tenant AND r.reservation = a_reservation
-    ORDER BY s.kind COLLATE "C", s.id COLLATE "C", s."window" COLLATE "C", s.window_start FOR UPDATE OF s;
+    PERFORM 1 FROM (
+        SELECT n.* FROM reservation_scopes n WHERE n.tenant_id = a_tenant AND n.reservation = a_reservation
+        ORDER BY n.kind COLLATE "C", n.id COLLATE "C", n."window" COLLATE "C", n.window_start
+    ) AS r
+    CROSS JOIN LATERAL (
+        SELECT 1 FROM budget_scopes s
+        WHERE s.tenant_id = a_tenant AND s.kind = r.kind AND s.id = r.id AND s."window" = r."window"
+            AND s.window_start = r.window_start
+        FOR UPDATE
+    ) AS locked;
     SELECT * INTO l_row FROM reservations r WHERE r.tenant_id = a_tenant AND r.id = a_reservation FOR UPDATE;
     RETURN l_row;
 END $$;
 
--- o_state is what the reservation was: NULL where there is none, 'settled' where nothing was left to do. o_booked is false
--- where the bill is more than can be booked. o_kinds and the like are the scopes that an overrun has closed.
+-- o_state is what the reservation was: NULL where there is none, 'settled' where nothing was left to do. o_booked is
+-- false where the bill is more than can be booked. o_kinds and the like are the scopes that an overrun has closed.
 CREATE FUNCTION settle(
     a_tenant text, a_reservation text, a_tokens bigint, a_pico bigint, a_vendor_request text, a_time bigint,
     OUT o_state text, OUT o_booked boolean, OUT o_overrun boolean, OUT o_kinds text[], OUT o_ids text[],
@@ -234,8 +260,7 @@ CREATE FUNCTION settle(
 ) LANGUAGE plpgsql AS $$
 DECLARE
     l_row reservations;
-    l_already_tokens bigint := 0;
-    l_already_pico bigint := 0;
+    l_scopes record;
 BEGIN
     l_row := lock_reservation(a_tenant, a_reservation);
     o_state := l_row.state;
@@ -260,10 +285,10 @@ BEGIN
         vendor_request = a_vendor_request, settled_at = a_time
     WHERE r.tenant_id = a_tenant AND r.id = a_reservation;
     IF o_overrun THEN
+        l_scopes := scopes_of(a_tenant, a_reservation, 0, 0);
         WITH closed AS (
-            UPDATE budget_scopes s SET closed = 1 FROM reservation_scopes r
-            WHERE r.tenant_id = a_tenant AND r.reservation = a_reservation AND s.tenant_id = a_tenant
-                AND s.kind = r.kind AND s.id = r.id AND s."window" = r."window" AND s.window_start = r.window_start
+            UPDATE budget_scopes s SET closed = 1
+            WHERE s.ctid = ANY (l_scopes.o_rows)
                 AND (s.used_tokens > s.limit_tokens OR s.used_pico > s.limit_pico)
             RETURNING s.kind, s.id, s."window", s.window_start
         ), sorted AS (
