@@ -219,8 +219,8 @@ def begin(folder: Path | None) -> Stage:
 
 def stay() -> None:
     """Wait for Ctrl-C."""
-    say("Ctrl-C stops everything")
     with suppress(KeyboardInterrupt):
+        say("Ctrl-C stops everything")
         while True:
             signal.pause()
 

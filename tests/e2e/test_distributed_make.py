@@ -1,9 +1,11 @@
 """`make distributed`: everything is started on free ports, used, and stopped again."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,14 @@ def running(pid: int) -> bool:
     return bool(found.stdout.strip()) and not found.stdout.startswith("Z")
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where everything is to lie; a server's data lie elsewhere where it runs as another user."""
+    yield tmp_path / "platform"
+    data = (tmp_path / "platform" / "postgres").resolve()
+    shutil.rmtree(data, ignore_errors=True)
+
+
 def perform(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [*SCRIPT, "--folder", str(folder), *arguments],
@@ -48,11 +58,8 @@ def perform(folder: Path, environment: dict[str, str], *arguments: str) -> subpr
     return done
 
 
-def test_it_runs_the_job_says_how_to_go_on_and_can_be_stopped_later(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_it_runs_the_job_says_how_to_go_on_and_can_be_stopped_later(folder: Path, environment: dict[str, str]) -> None:
     """Left up, any terminal uses it by the one variable that it names; keys are for this user's eyes alone."""
-    folder = tmp_path / "platform"
     done = perform(folder, environment, "--keep")
     assert done.returncode == 0, done.stderr
     assert "zone1970.tab" in done.stdout
@@ -75,8 +82,7 @@ def test_it_runs_the_job_says_how_to_go_on_and_can_be_stopped_later(
     assert stopped.stderr.index("stopping llm") < stopped.stderr.index("stopping temporal")
 
 
-def test_an_interruption_stops_all_that_was_started(tmp_path: Path, environment: dict[str, str]) -> None:
-    folder = tmp_path / "platform"
+def test_an_interruption_stops_all_that_was_started(folder: Path, environment: dict[str, str]) -> None:
     with subprocess.Popen(
         [*SCRIPT, "--folder", str(folder)], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, start_new_session=True,
