@@ -14,7 +14,8 @@ from typing import Final
 
 from multiagent.app.faults import arm
 from multiagent.app.system import SystemClock, SystemIds
-from multiagent.engines.base import Step, StepInfo
+from multiagent.core.events import EventKind
+from multiagent.engines.base import Context, Step, StepInfo, Workflow
 from multiagent.engines.temporal.activities import Activities
 from multiagent.engines.temporal.connect import Link
 from multiagent.engines.temporal.means import Means
@@ -23,8 +24,29 @@ from multiagent.engines.temporal.table import freeze
 from multiagent.engines.temporal.worker import Size, make_worker
 from multiagent.engines.timers import TimerQueue
 from multiagent.storage.factory import open_storage
-from multiagent.testing.workflows import LIMITED, TIDY, WORK, WORKFLOWS, Job
+from multiagent.testing.workflows import LIMITED, TIDY, WORK, WORKFLOWS, Job, Said
 
+
+async def _chorus(ctx: Context, job: Job) -> Job:
+    """``value`` voices at once: each says something, then does a step for which it may have no time."""
+
+    async def voice(place: int) -> Job:
+        ctx.emit(EventKind.AGENT_STATE, Said(f"voice {place}"))
+        await ctx.step(WORK, Job(place), f"voice/{place}")
+        ctx.emit(EventKind.AGENT_STATE, Said(f"voice {place} again"))
+        try:
+            return await ctx.timeout(0.3, ctx.step(WORK, Job(place), f"hurry/{place}"))
+        except TimeoutError:
+            ctx.emit(EventKind.AGENT_STATE, Said(f"voice {place} was late"))
+            return job
+
+    async with ctx.group() as group:
+        for place in range(job.value):
+            group.spawn(voice(place))
+    return job
+
+
+CHORUS: Final = Workflow("chorus", _chorus, Job, Job)
 KEY: Final = b"a key of 32 bytes, for tests only"[:32]
 AT_ONCE: Final = 6
 """Steps at once: few, so that no step is in flight at three kills, which would rightly poison it."""
@@ -47,7 +69,7 @@ async def work(options: TemporalOptions, home: Path, url: str, poison: str) -> N
         timers = TimerQueue(clock)
         means = Means(storage.writer, storage.reader, storage.objects, clock, timers, ids(), steps)
         activities, size = Activities(means), Size(cached=0, steps=AT_ONCE)
-        with freeze(WORKFLOWS):
+        with freeze((*WORKFLOWS, CHORUS)):
             workers = [make_worker(client, options, name, activities, size=size) for name in ("orchestrator", "agent")]
             await asyncio.gather(*(worker.run() for worker in workers))
 

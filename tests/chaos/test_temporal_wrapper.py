@@ -41,7 +41,7 @@ from multiagent.storage.factory import Storage, open_storage
 from multiagent.testing.replayed import Register
 from multiagent.testing.servers.temporal import TemporalServer
 from multiagent.testing.workflows import CHAIN, EMITS, FAN, HEAR, WORKFLOWS, Job
-from tests.chaos.temporal_worker import KEY
+from tests.chaos.temporal_worker import CHORUS, KEY
 
 TENANT: Final = "tenant"
 TASKS: Final = 200
@@ -50,7 +50,7 @@ KINDS: Final[tuple[tuple[Workflow[Job, Job], Job], ...]] = (
     (EMITS, Job(2)),
     (FAN, Job(2)),
     (HEAR, Job(1)),
-    (CHAIN, Job(3)),
+    (CHORUS, Job(3)),
 )
 
 
@@ -154,7 +154,7 @@ class Scene:
             for task in self.tasks:
                 yield await client.get_workflow_handle(task).fetch_history()
 
-        with freeze(WORKFLOWS):
+        with freeze((*WORKFLOWS, CHORUS)):
             results = await replayer.replay_workflows(histories())
         assert not results.replay_failures
         return {task: [told[number] for number in sorted(told)] for task, told in facts.of.items()}
@@ -197,7 +197,7 @@ async def scene(options: TemporalOptions, home: Path, url: str) -> AsyncIterator
     clock, ids = SystemClock(), SystemIds()
     async with open_storage(home, clock=clock, ids=ids, url=url) as storage:
         parts = EngineParts(storage.writer, storage.reader, storage.objects, clock, ids)
-        async with open_temporal(options, parts, WORKFLOWS) as engine:
+        async with open_temporal(options, parts, (*WORKFLOWS, CHORUS)) as engine:
             yield Scene(engine, storage, Link(options, storage.objects))
 
 
