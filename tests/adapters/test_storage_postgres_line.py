@@ -1,14 +1,16 @@
 """The line before a budget's scope that several processes share on PostgreSQL: in order, passed at most eight times."""
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from multiagent.core.budget import PASSES, Granted, Limit, Refused, Wait
+from multiagent.core.budget import PASSES, Granted, Limit, Refused, ScopeRef, Wait
 from multiagent.llm.gate_bounds import prompt_bound
 from multiagent.llm.gate_endpoints import Serving
 from multiagent.storage.factory import open_storage
@@ -127,6 +129,62 @@ async def test_a_batch_is_served_in_the_order_of_its_tickets(sql: Sql) -> None:
     assert (await booked(sql))[1].tokens == PASSES + 50
 
 
+class Crowd:
+    """Who waits, how often each was passed by later ones, and what is held."""
+
+    def __init__(self, sql: Sql) -> None:
+        self.sql = sql
+        self.waiting: dict[str, tuple[Reserve, frozenset[ScopeRef]]] = {}
+        self.passed: Counter[str] = Counter()
+        self.held: list[str] = []
+
+    async def tries(self, op: Reserve) -> None:
+        """Reserve; count who was passed."""
+        found = await verdict(self.sql, op)
+        if isinstance(found, Wait):
+            if op.ticket:
+                self.waiting[op.ticket] = op, frozenset(found.scopes)
+            return
+        assert isinstance(found, Granted)
+        self.waiting.pop(op.ticket, None)
+        self.held.append(op.id)
+        for ticket, (_, blocked) in self.waiting.items():
+            if (not op.ticket or ticket < op.ticket) and blocked & {one.scope for one in op.scopes}:
+                self.passed[ticket] += 1
+                assert self.passed[ticket] <= PASSES
+
+    async def ends(self, name: str) -> None:
+        """Let go of a hold."""
+        self.held.remove(name)
+        await self.sql.writer.commit(settles(name, 0))
+
+
+async def test_whatever_comes_nobody_is_passed_more_than_eight_times_and_all_are_served(sql: Sql) -> None:
+    """Random needs in random scopes, with places in the line and without: who waits is passed by later ones eight times
+    at the most, over all its scopes; when all holds have ended, everyone is served in order.
+    """
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance, crowd = random.Random(seed), Crowd(sql)
+    pool = [ScopeRef("task", name) for name in "abc"]
+    for number in range(300):
+        if crowd.waiting and chance.random() < 0.3:
+            await crowd.tries(crowd.waiting[chance.choice(sorted(crowd.waiting))][0])
+        elif crowd.held and chance.random() < 0.35:
+            await crowd.ends(chance.choice(crowd.held))
+        else:
+            scopes = [scope_limited(one) for one in chance.sample(pool, chance.randint(1, 3))]
+            op = holds(f"r{number}", chance.choice((1, 2, 5, 40, 90)), *scopes)
+            ticket = f"{number:04}" if chance.random() < 0.6 else ""
+            await crowd.tries(msgspec.structs.replace(op, ticket=ticket, expires=SOON))
+    assert max(crowd.passed.values()) == PASSES, "too tame"
+    while crowd.waiting:
+        for name in tuple(crowd.held):
+            await crowd.ends(name)
+        await crowd.tries(crowd.waiting[min(crowd.waiting)][0])
+        assert crowd.held, "the first in the line was not served"
+
+
 async def test_a_reservation_reads_no_more_rows_the_more_a_tenant_has(
     sql: Sql, postgres: str, postgres_server: PostgresServer
 ) -> None:
@@ -153,6 +211,25 @@ async def test_a_reservation_reads_no_more_rows_the_more_a_tenant_has(
 
 def bound(text: str, output: int) -> int:
     return prompt_bound(asks(text), MODEL.overhead_tokens) + output
+
+
+async def test_a_wait_that_is_cancelled_leaves_no_place_behind(
+    pair: "Pair", postgres: str, postgres_server: PostgresServer
+) -> None:
+    limit = limited(tokens=bound("a", 300) + 100)
+    first = asyncio.create_task(pair.one.ask("a", limit))
+    await pair.vendor.asked.wait()
+    second = asyncio.create_task(pair.two.ask("b", limit))
+    await until_waiting(pair.two, 1)
+    places = "SELECT count(*) FROM waiters"
+    assert postgres_server.sql(places, postgres.rpartition("/")[2]) == "1"
+    second.cancel()
+    with suppress(asyncio.CancelledError):
+        await second
+    await pair.two.storage.writer.commit(LeaveLine(tenant=TENANT, ticket="x"))  # behind what was queued
+    assert postgres_server.sql(places, postgres.rpartition("/")[2]) == "0"
+    pair.vendor.go_on.set()
+    await first
 
 
 class Pair:
