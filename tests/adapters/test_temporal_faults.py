@@ -11,7 +11,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from multiagent.core.errors import ConfigInvalid, EngineUnavailable, InvalidInput, ToolError
+from multiagent.core.errors import ConfigInvalid, EngineError, EngineUnavailable, InvalidInput, ToolError
 from multiagent.core.events import EventKind
 from multiagent.engines.base import Context, StepInfo, Workflow
 from multiagent.engines.factory import EngineParts, open_temporal
@@ -111,6 +111,20 @@ async def test_an_engine_opens_without_a_server_and_says_what_to_start(tmp_path:
     with pytest.raises(ConfigInvalid, match="32 bytes"):
         async with open_temporal(TemporalOptions("", "", "", b"short"), parts, WORKFLOWS):
             pass
+
+
+async def test_a_namespace_that_is_not_there_and_a_wrong_key_are_told(
+    bench: TemporalBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = EngineParts(bench.storage.writer, bench.storage.reader, bench.storage.objects, bench.clock, bench._ids)
+    options = TemporalOptions(bench.options.address, "nothing", "test", KEY)
+    async with open_temporal(options, parts, WORKFLOWS) as engine:
+        with pytest.raises(EngineError, match="temporal operator namespace create"):
+            await engine.start(TENANT, "task", "chain", b"{}")
+    other = TemporalOptions(bench.options.address, bench.options.namespace, "test", b"o" * 32)
+    async with open_temporal(other, parts, WORKFLOWS) as engine:
+        await engine.start(TENANT, "task", "chain", b"{}")
+        await bench.until(lambda: "which this process lacks" in caplog.text)
 
 
 async def test_nothing_that_a_run_carries_can_be_read_on_the_server_or_in_logs(

@@ -16,7 +16,7 @@ from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, Tele
 from temporalio.service import RetryConfig, RPCError
 
 from multiagent.core.clock import Clock
-from multiagent.core.errors import EngineUnavailable
+from multiagent.core.errors import EngineError, EngineUnavailable, NonDeterminism
 from multiagent.core.retry import Backoff
 from multiagent.engines.temporal.codec import SealingCodec
 from multiagent.engines.temporal.converter import converter_with
@@ -44,6 +44,8 @@ _TALKATIVE: Final = (
 )
 """Loggers whose lines may carry texts of errors and payloads."""
 _PLACE: Final = re.compile(r"'(?:activity_id|activity_type|workflow_id|workflow_type|attempt)': (?:'[^']*'|\d+)")
+_PLAIN: Final = (EngineError, EngineUnavailable, NonDeterminism)
+"""Errors whose texts name keys of steps and what is wrong, and nothing that a run carries."""
 _log = logging.getLogger("multiagent.engine")
 
 
@@ -103,17 +105,24 @@ class Link:
 
 
 class Discreet(logging.Filter):
-    """Lets lines through without what they carry: no texts of errors, no payloads, no traces."""
+    """Lets lines through without what they carry: no texts of errors but the engine's own, no payloads, no traces."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep what happened, where, and the type of the error."""
         text = str(record.msg)
         places = ", ".join(_PLACE.findall(text))
         said = re.split(r"[:({]", text, maxsplit=1)[0].strip()
-        kind = record.exc_info[0] if isinstance(record.exc_info, tuple) else None
-        record.msg = said + (f" ({places})" if places else "") + (f" [{kind.__name__}]" if kind is not None else "")
+        record.msg = said + (f" ({places})" if places else "") + _named(record.exc_info)
         record.args, record.exc_info, record.exc_text, record.stack_info = (), None, None, None
         return True
+
+
+def _named(raised: object) -> str:
+    error = raised[1] if isinstance(raised, tuple) else None
+    if error is None:
+        return ""
+    told = f": {error}" if type(error) in _PLAIN else ""
+    return f" [{type(error).__name__}{told}]"
 
 
 @functools.cache

@@ -78,6 +78,11 @@ def _of_timeout(error: BaseException, cause: TemporalTimeout) -> Failure:
 
 def of_rpc(error: RPCError, address: str, what: str) -> PlatformError:
     """Return what a refused or failed call of the server means here; ``what`` was to be done."""
+    if error.status is RPCStatusCode.NOT_FOUND and error.message.startswith("Namespace "):
+        return EngineError(
+            f"the Temporal server at {address} has no such namespace; create it with `temporal operator namespace "
+            "create --namespace NAME`, or set temporal.namespace"
+        )
     if error.status is RPCStatusCode.NOT_FOUND:
         return NotFound(f"the Temporal server at {address} does not know {what}")
     if error.status in _PASSING:
