@@ -75,7 +75,6 @@ BEGIN
     UPDATE task_executions SET last_seq = newest WHERE tenant_id = p_tenant AND id = p_task;
     INSERT INTO log_pending (tenant_id, task, seq)
       SELECT p_tenant, p_task, one FROM generate_series(began + 1, newest) AS one;
-    PERFORM pg_notify('multiagent_events', p_tenant || ' ' || p_task);
   END IF;
   RETURN answers;
 END $$;

@@ -19,6 +19,7 @@ from multiagent.storage.sql.ops import AppendEvent, AppendOutcome, Op
 from multiagent.storage.sql.postgres.advance import advance, move
 from multiagent.storage.sql.postgres.faults import RAISED, in_the_way, lost, storage_error
 from multiagent.storage.sql.postgres.handlers import REPEATABLE, perform
+from multiagent.storage.sql.postgres.herald import Herald
 from multiagent.storage.sql.postgres.lanes import Key, Lanes, Request
 from multiagent.storage.sql.postgres.pool import Pool
 from multiagent.storage.sql.postgres.scribe import Connection, Scribe
@@ -103,6 +104,7 @@ class PostgresWriter:
         self._pool = pool
         self._ids = ids
         self._bodies = bodies
+        self._herald = Herald(pool)
         self._loop = asyncio.get_running_loop()
         self._lanes = Lanes()
         self._serving: set[asyncio.Task[None]] = set()
@@ -152,6 +154,7 @@ class PostgresWriter:
         self._closed = self._closed or StorageUnavailable("storage is closed; open it again")
         for task in tuple(self._serving):
             task.cancel()
+        await self._herald.close()
         left = tuple(self._held.values())
         self._held.clear()
         for _, timer in left:
@@ -291,6 +294,7 @@ class PostgresWriter:
                 request.future.set_result(answer)
             self._finish(request)
         if done.headers:
+            self._herald.tell(done.headers)
             for listener in tuple(self._commit_listeners):
                 listener(done.headers)
         if done.released:
