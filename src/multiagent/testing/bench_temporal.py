@@ -22,6 +22,8 @@ SERVICES: Final[tuple[Queue, ...]] = ("orchestrator", "agent")
 KEY: Final = b"a key of 32 bytes, for tests only"[:32]
 TICK: Final = 0.005
 _TIMER_S: Final = 2
+_PUSH_EVERY: Final = 0.02
+_PUSH_MOST: Final = 0.25
 
 
 class SettledEngine(RecordedEngine):
@@ -92,6 +94,13 @@ class TemporalBench(Bench):
     def lasted(self, milliseconds: int, wished: int) -> bool:
         """A server's timer never comes early; how late it comes is not known."""
         return wished * 1000 <= milliseconds < (wished + GUARD) * 1000
+
+    async def drive(self, work: "asyncio.Task[Any]", seconds: float) -> None:
+        """Push the clock on gently until the work is done: what is stored meanwhile takes its own time."""
+        async with asyncio.timeout(GUARD):
+            while not work.done():
+                await asyncio.sleep(_PUSH_EVERY)
+                self.clock.advance(min(seconds, _PUSH_MOST))
 
     async def until_async(self, condition: Callable[[], Awaitable[bool]]) -> None:
         """Let everything run until a condition holds that has to be asked for."""
