@@ -155,6 +155,22 @@ def test_a_signal_to_an_unknown_or_a_finished_task_or_one_too_large_is_refused(p
     assert platform.run("tasks", "cancel", other).returncode == 0
 
 
+def test_a_file_larger_than_what_temporal_carries_is_read_and_one_over_the_limit_is_refused(
+    platform: Site, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.csv"
+    rows = [f"region{n % 7},{n},{'x' * 30}" for n in range(80_000)]
+    large.write_text("\n".join(["region,units,note", *rows]), "utf-8")
+    assert large.stat().st_size > 3 << 20
+    done = ran(platform.run("run", "How many rows has large.csv?", "--attach", str(large), "--json"))
+    assert "80000" in str(done["text"])
+    platform.extra["MULTIAGENT_ATTACHMENTS__MAX_MIB"] = "1"
+    try:
+        refused(platform.run("run", SUM, "--attach", str(large)), 2, "ATTACHMENT_REJECTED", "large.csv")
+    finally:
+        del platform.extra["MULTIAGENT_ATTACHMENTS__MAX_MIB"]
+
+
 def test_sessions_and_what_is_kept(platform: Site) -> None:
     task = ran(platform.run("run", SUM, "--session", "work", "--json"))["task"]
     assert str(task) in platform.run("sessions", "show", "work").stdout
