@@ -270,7 +270,7 @@ async def pair(tmp_path: Path, postgres: str) -> AsyncIterator[Pair]:
             )
             for name, before in (("one", held), ("two", None))
         ]
-        yield Pair(*benches, held)
+        yield Pair(benches[0], benches[1], held)
 
 
 async def until_waiting(bench: Bench, number: int) -> None:
@@ -314,3 +314,33 @@ async def test_a_large_need_is_passed_at_most_eight_times_by_another_process(pai
     async with asyncio.timeout(20):
         await asyncio.gather(first, large, *late)
     assert order.index("large") < min(order.index(f"late{number}") for number in range(3))
+
+
+async def test_who_waits_behind_one_that_must_not_be_passed_keeps_its_place(
+    pair: Pair, postgres: str, postgres_server: PostgresServer
+) -> None:
+    """It is not asked for meanwhile, and its process lives: its place does not expire."""
+    clock = pair.one.clock
+    assert isinstance(clock, ManualClock)
+    limit = limited(tokens=2 * bound("first", 300) + 400)
+    first = asyncio.create_task(pair.one.ask("first", limit))
+    await pair.vendor.asked.wait()
+    large = [asyncio.create_task(pair.one.ask(name, limit, max_output=800)) for name in ("large", "other")]
+    await until_waiting(pair.one, 2)
+    for number in range(PASSES):
+        await pair.one.ask(f"small{number}", limit, max_output=1)
+    for _ in range(8):
+        await until_waiting(pair.one, 2)
+        asleep = clock.sleepers
+        clock.advance(1)
+        async with asyncio.timeout(20):
+            while clock.sleepers < asleep:  # noqa: ASYNC110 — turns of the loop
+                await asyncio.sleep(0)
+    await until_waiting(pair.one, 2)
+    await pair.one.storage.writer.commit(LeaveLine(tenant=TENANT, ticket="x"))  # behind what was queued
+    soonest = postgres_server.sql("SELECT count(*), min(expires) FROM waiters", postgres.rpartition("/")[2])
+    assert soonest.startswith("2|")
+    assert int(soonest[2:]) > clock.now()
+    pair.vendor.go_on.set()
+    async with asyncio.timeout(20):
+        await asyncio.gather(first, *large)
