@@ -6,7 +6,7 @@ from typing import Final
 from multiagent.app.build import TENANT
 from multiagent.app.place import Place
 from multiagent.app.system import SystemClock
-from multiagent.core.errors import PlatformError
+from multiagent.core.errors import ConfigInvalid, PlatformError
 from multiagent.core.step import Queue
 from multiagent.core.task import FINISHED
 from multiagent.engines.base import Pending
@@ -38,6 +38,8 @@ async def lacking(place: Place, task: str) -> str:
         if row is None or not place.shared:
             return ""
         return absent(await _pending(place, task), SystemClock().now()) or await unpolled(place, ("orchestrator",))
+    except ConfigInvalid:  # this process cannot ask the engine; those that do the work may all the same
+        return ""
     except PlatformError as error:
         return error.message
 
