@@ -57,7 +57,7 @@ def test_make_knows(words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", _those("multiagent"), ids=" ".join)
 def test_the_terminal_knows(words: list[str]) -> None:
-    path = words[: 2 if words[0] in {"tasks", "sandbox"} else 1]
+    path = words[: 2 if words[0] in {"tasks", "sandbox", "schedules"} else 1]
     told = _help(*path)
     for option in (word.partition("=")[0] for word in words if word.startswith("--")):
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", told), f"{' '.join(path)} has no {option}"

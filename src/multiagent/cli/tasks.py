@@ -28,6 +28,7 @@ _STATUSES: Final = ("queued", "running", "waiting", "paused", "completed", "fail
 @app.command("list")
 def list_tasks(
     status: Annotated[str | None, typer.Option("--status", help=f"Only these: {', '.join(_STATUSES)}.")] = None,
+    schedule: Annotated[str, typer.Option("--schedule", help="Only the runs of this schedule.")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="At most so many.")] = 20,
     before: Annotated[str, typer.Option("--before", help="Only tasks older than this id.")] = "",
     json: JSON = False,
@@ -35,13 +36,14 @@ def list_tasks(
     """List tasks, newest first."""
     import asyncio
 
-    from multiagent.app.look import tasks
+    from multiagent.app.look import runs_of, tasks
 
     known = next((one for one in _STATUSES if one == status), None)
     if status is not None and known is None:
         raise InvalidInput(f"unknown status {status!r}; choose one of {', '.join(_STATUSES)}")
     place = here()
-    rows = asyncio.run(tasks(place, known, before, limit))
+    found = runs_of(place, schedule, known, before, limit) if schedule else tasks(place, known, before, limit)
+    rows = asyncio.run(found)
     if json:
         output.as_json(
             [
