@@ -12,12 +12,22 @@ from multiagent.testing.suites.sql import EventSuite, Sql, TaskSuite
 from multiagent.testing.suites.sql_budgets import BudgetSuite
 from multiagent.testing.suites.sql_control import ControlSuite
 from multiagent.testing.suites.sql_keeping import RetentionSuite, SessionSuite
+from multiagent.testing.suites.sql_schedules import ScheduleSuite
 from multiagent.testing.suites.sql_steps import CallSuite, StepSuite
 from multiagent.testing.suites.sql_travel import TravelSuite
 
 
 class TestPostgres(
-    TaskSuite, EventSuite, StepSuite, CallSuite, ControlSuite, BudgetSuite, SessionSuite, RetentionSuite, TravelSuite
+    TaskSuite,
+    EventSuite,
+    StepSuite,
+    CallSuite,
+    ControlSuite,
+    BudgetSuite,
+    SessionSuite,
+    RetentionSuite,
+    TravelSuite,
+    ScheduleSuite,
 ):
     @pytest.fixture
     async def sql(self, tmp_path: Path, postgres: str) -> AsyncIterator[Sql]:

@@ -18,7 +18,7 @@ from multiagent.engines.factory import EngineParts, embedded_schedules, open_eng
 from multiagent.engines.schedules.base import ScheduledRun, Schedules
 from multiagent.engines.schedules.book import Kept, all_kept, runs
 from multiagent.engines.schedules.times import upcoming
-from multiagent.storage.factory import Storage, open_storage
+from multiagent.storage.factory import Storage, open_sequencer, open_storage
 from multiagent.storage.sql.base import Reader, Writer
 from multiagent.storage.sql.ops import CreateTask, TaskCreated
 from multiagent.testing.clock import ManualClock
@@ -108,8 +108,9 @@ class EmbeddedBoard:
 
     every = 60
 
-    def __init__(self, home: Path, register: Register) -> None:
+    def __init__(self, home: Path, register: Register, url: str = "") -> None:
         self._home = home
+        self._url = url
         self._register = register
         self._stack = AsyncExitStack()
         self._ids = CountedIds()
@@ -124,8 +125,10 @@ class EmbeddedBoard:
     async def open(self) -> None:
         """Open storage, engine and schedules on the home; go on with what was under way."""
         storage: Storage = await self._stack.enter_async_context(
-            open_storage(self._home, clock=self.clock, ids=self._ids, synchronous="NORMAL")
+            open_storage(self._home, clock=self.clock, ids=self._ids, synchronous="NORMAL", url=self._url)
         )
+        if self._url:
+            await self._stack.enter_async_context(open_sequencer(self._url))
         parts = EngineParts(storage.writer, storage.reader, storage.objects, self.clock, self._ids)
         schedules = embedded_schedules(parts)
         workflows, steps = (HEAR, *schedules.workflows), (Step(WORK, add), *schedules.steps)
@@ -188,9 +191,9 @@ async def add(_info: StepInfo, job: Job) -> Job:
 
 
 @asynccontextmanager
-async def open_board(home: Path, register: Register) -> AsyncIterator[EmbeddedBoard]:
-    """Open a board of the embedded engine on a home."""
-    board = EmbeddedBoard(home, register)
+async def open_board(home: Path, register: Register, url: str = "") -> AsyncIterator[EmbeddedBoard]:
+    """Open a board of the embedded engine on a home; ``url`` is that of an empty PostgreSQL database."""
+    board = EmbeddedBoard(home, register, url)
     await board.open()
     try:
         yield board
