@@ -11,14 +11,21 @@ import pytest
 from multiagent.core.errors import ConfigInvalid, StorageError, StorageNewer, StorageUnavailable
 from multiagent.core.outcome import Outcome
 from multiagent.storage.factory import Storage, open_reader, open_storage
-from multiagent.storage.sql.ops import AppendOutcome, EventAppended, PutUser
+from multiagent.storage.sql.ops import (
+    AddSessionTokens,
+    AppendOutcome,
+    EventAppended,
+    PutSession,
+    PutUser,
+    TaskCreated,
+)
 from multiagent.storage.sql.postgres import writer as writing
 from multiagent.storage.sql.postgres.pool import Pool
 from multiagent.storage.sql.postgres.writer import PostgresWriter
 from multiagent.testing.clock import ManualClock
 from multiagent.testing.ids import CountedIds
 from multiagent.testing.servers.postgres import PostgresServer
-from multiagent.testing.suites.sql import NOW, TENANT, appends, creates
+from multiagent.testing.suites.sql import NOW, TENANT, appends, bills, creates
 
 GUARD = 60.0
 
@@ -198,6 +205,29 @@ async def test_a_commit_whose_answer_is_lost_takes_effect_once(
         assert [one.header.id for one in await storage.reader.events(TENANT, "t1")] == [appended.header.id]
         assert [row.n for row in await storage.reader.journal(TENANT, "t1")] == [1]
     assert heard == ["a/1"]
+
+
+@pytest.mark.parametrize("delivers", [True, False], ids=["after", "before"])
+async def test_a_call_is_added_to_its_session_once_whenever_the_answer_is_lost(
+    tmp_path: Path, postgres: str, delivers: bool
+) -> None:
+    way = Cutting(postgres, b"COMMIT", delivers=delivers)
+    async with way.open() as url, opened(tmp_path, url) as storage:
+        await storage.writer.commit(creates(), PutSession(tenant=TENANT, id="s1", user="ada", time=NOW))
+        way.armed = True
+        await storage.writer.commit(bills("u1"), AddSessionTokens(tenant=TENANT, id="s1", tokens=30, time=NOW))
+        assert not way.armed
+        session = await storage.reader.session(TENANT, "s1")
+        assert session is not None
+        assert session.tokens_used == 30
+
+
+async def test_a_task_is_told_to_be_new_by_who_made_it(tmp_path: Path, postgres: str) -> None:
+    way = Cutting(postgres, b"COMMIT", delivers=True)
+    async with way.open() as url, opened(tmp_path, url) as storage:
+        way.armed = True
+        assert await storage.writer.commit(creates(key="k")) == (TaskCreated("t1", created=True),)
+        assert not way.armed
 
 
 @pytest.mark.parametrize(

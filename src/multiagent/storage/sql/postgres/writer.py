@@ -17,6 +17,7 @@ from multiagent.core.ids import Ids
 from multiagent.storage.objects.base import Bodies
 from multiagent.storage.sql.ops import AppendEvent, AppendOutcome, Op
 from multiagent.storage.sql.postgres.advance import advance, move
+from multiagent.storage.sql.postgres.doubt import Witness, stands, witness
 from multiagent.storage.sql.postgres.faults import RAISED, in_the_way, lost, storage_error
 from multiagent.storage.sql.postgres.handlers import REPEATABLE, perform
 from multiagent.storage.sql.postgres.herald import Herald
@@ -47,8 +48,6 @@ HELD_S: Final = 0.5
 CLOSE_S: Final = 30.0
 """How long ``close`` waits for what is under way."""
 
-_STANDS: Final = "SELECT 1 FROM events WHERE tenant_id = $1 AND task = $2 AND seq = $3 AND id = $4"
-_LOCKED: Final = "SELECT lock_tasks($1, $2)"
 _EXPECTED: Final = (PlatformError, ValueError, TypeError, OverflowError, LookupError, *RAISED)
 """What the database, or an operation's own data, can raise; anything else is a defect and ends the writer."""
 
@@ -56,7 +55,7 @@ _EXPECTED: Final = (PlatformError, ValueError, TypeError, OverflowError, LookupE
 class _Done:
     """What a transaction left: each request's answers, the events it stored, whether it let go of a hold."""
 
-    __slots__ = ("answers", "headers", "released")
+    __slots__ = ("answers", "headers", "released", "witness")
 
     def __init__(self, requests: Sequence[Request], answers: tuple[object, ...], scribe: Scribe) -> None:
         self.answers: list[tuple[object, ...]] = []
@@ -66,6 +65,7 @@ class _Done:
             at += len(request.ops)
         self.headers = scribe.headers
         self.released = scribe.released
+        self.witness: Witness | None = None
 
 
 class _Doubt(Exception):
@@ -85,16 +85,15 @@ def _doubted(connection: Connection, done: _Done | None, error: Exception) -> Ex
     return _Doubt(done, error)
 
 
+async def _stood(connection: Connection, doubt: _Doubt) -> _Done | None:
+    """Return what came of what was in doubt, where it took effect; a call is made again to find out."""
+    done = doubt.done
+    return done if done is not None and done.witness is not None and await stands(connection, done.witness) else None
+
+
 def _fed(batch: Sequence[Request]) -> set[Key]:
     """Return the tasks whose journals these requests add to."""
     return {(op.tenant, op.task) for one in batch for op in one.ops if type(op) is AppendOutcome}
-
-
-async def _stands(connection: Connection, done: _Done) -> bool:
-    """Whether a transaction was committed: an event of its own stands."""
-    one = done.headers[0]
-    await connection.execute(_LOCKED, [one.tenant], [one.task])  # it may be under way still
-    return await connection.fetchval(_STANDS, one.tenant, one.task, one.seq, one.id) is not None
 
 
 class PostgresWriter:
@@ -239,15 +238,16 @@ class PostgresWriter:
                 async with self._pool.connection() as connection:
                     if head is not None and not batch:
                         batch += self._lanes.take(head, BATCH)
-                    if doubt is not None and doubt.done is not None and await _stands(connection, doubt.done):
-                        return doubt.done
+                    stood = None if doubt is None else await _stood(connection, doubt)
+                    if stood is not None:
+                        return stood
                     fed = _fed(batch)
                     again = doubt is not None or not self._doubtful.isdisjoint(fed)
                     done = await self._transact(connection, batch, again=again)
                     self._doubtful -= fed
                     return done
             except _Doubt as found:
-                if found.done is not None and not found.done.headers:
+                if found.done is not None and found.done.witness is None:
                     self._doubtful |= _fed(batch)
                     raise found.cause from found  # nothing tells whether it stands
                 patience = patience if doubt is not None else self._loop.time() + DOUBT_S
@@ -282,6 +282,7 @@ class PostgresWriter:
                     await connection.execute("ROLLBACK")
             raise
         done = _Done(requests, answers, scribe)
+        done.witness = witness(scribe.headers, ops, answers)
         try:
             await connection.execute("COMMIT")
         except RAISED as error:
