@@ -38,8 +38,8 @@ class Writer(Protocol):
         ...
 
     def on_release(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` on the event loop after a commit that released a hold (settle, lose); returns the
-        unsubscriber.
+        """Call ``listener`` on the event loop after a commit that released a hold (settle, lose), by this process or,
+        where somebody waits, by another; returns the unsubscriber.
         """
         ...
 
