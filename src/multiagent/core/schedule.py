@@ -24,6 +24,8 @@ LONGEST_S: Final = 366 * 86_400
 """The longest interval and the longest catch-up window, in seconds."""
 MOST_BACKFILL: Final = 1_000
 """The most times that one backfill may have."""
+MOST_SPANS: Final = 100
+"""The most backfills that may wait at once."""
 
 
 class Overrides(msgspec.Struct, frozen=True, omit_defaults=True):

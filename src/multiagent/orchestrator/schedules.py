@@ -1,11 +1,12 @@
 """Schedules where tasks are accepted: a run is a task like any other, and what is asked of a schedule is a command."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
-from multiagent.core.errors import InvalidInput
+from multiagent.core.errors import InvalidInput, NotFound
 from multiagent.core.ids import Ids
 from multiagent.core.principal import Principal
 from multiagent.core.schedule import Schedule, Span, run_key
@@ -72,9 +73,9 @@ async def do(schedules: Schedules, command: CommandRow) -> None:
     tenant, name = command.tenant, command.task
     match wish:
         case Create(schedule):
-            await schedules.create(tenant, schedule, command.id)
+            await schedules.create(tenant, _acting(schedule, command), command.id)
         case Update(schedule):
-            await schedules.update(tenant, schedule)
+            await schedules.update(tenant, _acting(schedule, command))
         case Pause(note):
             await schedules.pause(tenant, name, note)
         case Unpause(note):
@@ -84,7 +85,13 @@ async def do(schedules: Schedules, command: CommandRow) -> None:
         case Backfill(span):
             await schedules.backfill(tenant, name, span)
         case Delete():
-            await schedules.delete(tenant, name)
+            with suppress(NotFound):  # it was there when this was asked: a kill came before this was noted
+                await schedules.delete(tenant, name)
+
+
+def _acting(schedule: Schedule, command: CommandRow) -> Schedule:
+    """Return a schedule that acts for who asks for it, whomever it names."""
+    return msgspec.structs.replace(schedule, principal=msgspec.json.decode(command.principal, type=Principal))
 
 
 class Runs:

@@ -6,7 +6,8 @@ from typing import Protocol
 
 import msgspec
 
-from multiagent.core.schedule import Schedule, Span, State
+from multiagent.core.errors import InvalidInput
+from multiagent.core.schedule import MOST_SPANS, Schedule, Span, State
 from multiagent.engines.schedules.book import Book, Edit, Kept, unknown
 from multiagent.engines.schedules.times import checked, checked_span
 
@@ -74,6 +75,8 @@ class Keeper:
         def edit(was: Schedule, state: State) -> tuple[Schedule, State]:
             checked_span(was, span, now)
             known = span in state.spans
+            if not known and len(state.spans) >= MOST_SPANS:
+                raise InvalidInput(f"{MOST_SPANS} backfills of schedule {schedule} wait already; let some end first")
             return was, state if known else msgspec.structs.replace(state, spans=(*state.spans, span))
 
         await self._clockwork.look(await self._book.change(tenant, schedule, edit))

@@ -68,10 +68,17 @@ class TemporalSchedules(Keeper):
 
     async def settle(self) -> None:
         """See ``Schedules.settle``."""
+        failed: PlatformError | None = None
         for there in await self._book.all():
-            if there.state.clock:
-                await self._take_over(there)
-            await self.keep(there)
+            try:
+                if there.state.clock:
+                    await self._take_over(there)
+                await self.keep(there)
+            except PlatformError as error:
+                _log.warning("the time of schedule %s is not kept yet: %s", there.schedule.id, error)
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     async def keep(self, there: Kept) -> None:
         """See ``Clockwork``: as the server's own schedule of that name, made or brought up to date."""
