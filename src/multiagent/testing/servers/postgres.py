@@ -20,8 +20,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
-from multiagent.storage.sql.migrate import upgrade_postgres
-
 READY_S: Final = 60.0
 """How long a start may take, recovery after a kill included."""
 
@@ -120,6 +118,8 @@ class PostgresServer:
     def fresh_database(self) -> str:
         """Create a database with all tables; return its URL. From the second on it is a copy, which is quick."""
         if not self._migrated:
+            from multiagent.storage.sql.migrate import upgrade_postgres
+
             with ThreadPoolExecutor(1) as thread:  # the caller may be within an event loop
                 thread.submit(asyncio.run, upgrade_postgres(self._create("template0"))).result(READY_S)
             self._migrated = f"test_{self._made}"
