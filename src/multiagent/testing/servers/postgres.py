@@ -40,7 +40,8 @@ class PostgresServer:
     """A server with an empty data folder of its own; ``close`` ends it and deletes the folder.
 
     With ``durable`` a commit survives the machine; without it only the server's own end in good order, which is
-    quicker. Run by root, it runs as ``nobody``: PostgreSQL refuses root. Use it from one thread.
+    quicker. Run by root, it runs as ``nobody``: PostgreSQL refuses root. Use it from one thread. It does not
+    outlive the process that made it, however that ends.
     """
 
     def __init__(self, *, durable: bool = False) -> None:
@@ -54,6 +55,7 @@ class PostgresServer:
         if self._user is not None:
             shutil.chown(self._folder, self._user)
         self._process: subprocess.Popen[str] | None = None
+        self._watch: subprocess.Popen[bytes] | None = None
         self._made = 0
         self._migrated = ""
         self.port = _free_port()
@@ -82,6 +84,13 @@ class PostgresServer:
         said: deque[str] = deque(maxlen=50)
         ready = threading.Event()
         threading.Thread(target=_listen, args=(self._process.stderr, said, ready), daemon=True).start()
+        self._watch = subprocess.Popen(
+            ["/bin/sh", "-c", 'read _; kill -QUIT "$1"; rm -rf "$2"', "sh", str(self._process.pid), str(self._folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         if not ready.wait(READY_S) or self._process.poll() is not None:
             raise RuntimeError(f"PostgreSQL did not start:\n{''.join(said)}")
 
@@ -158,6 +167,11 @@ class PostgresServer:
             self._process.send_signal(number)
             self._process.wait(READY_S)
             self._process = None
+        if self._watch is not None and self._watch.stdin is not None:
+            self._watch.kill()
+            self._watch.wait(READY_S)
+            self._watch.stdin.close()
+            self._watch = None
 
     def _run(self, program: str, *arguments: str) -> str:
         done = subprocess.run(
