@@ -13,7 +13,8 @@ from multiagent.engines.factory import EngineParts, open_temporal, open_workers,
 from multiagent.engines.schedules.base import Schedules
 from multiagent.engines.temporal.options import TemporalOptions
 from multiagent.storage.factory import open_storage
-from multiagent.storage.sql.base import Reader
+from multiagent.storage.objects.base import Objects
+from multiagent.storage.sql.base import Reader, Writer
 from multiagent.testing.bench_temporal import KEY, SERVICES
 from multiagent.testing.clock import PushedClock
 from multiagent.testing.ids import CountedIds
@@ -40,6 +41,8 @@ class TemporalBoard:
         self.clock = PushedClock()
         self.schedules: Schedules
         self.reader: Reader
+        self.writer: Writer
+        self.objects: Objects
 
     async def open(self) -> None:
         """Open storage, workers, client and schedules."""
@@ -53,7 +56,12 @@ class TemporalBoard:
         recorded = await enter(recorded_by(self._register, self._home, parts, (HEAR,), nullcontext(engine)))
         self._hand = Hand(storage.writer, recorded, ids, clock.now)
         schedules.attach(self._hand.fire, self._hand.stop)
-        self.reader, self.schedules = storage.reader, schedules
+        self.reader, self.writer, self.objects, self.schedules = (
+            storage.reader,
+            storage.writer,
+            storage.objects,
+            schedules,
+        )
         workers = await enter(open_workers(self.options, parts, (HEAR,), (Step(WORK, add),), SERVICES))
 
         async def ready() -> bool:

@@ -18,9 +18,10 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 from temporalio.client import Schedule as ServerSchedule
+from temporalio.service import RPCError, RPCStatusCode
 
 from multiagent.core.clock import Clock
-from multiagent.core.errors import PlatformError
+from multiagent.core.errors import EngineUnavailable, PlatformError
 from multiagent.core.ids import Ids
 from multiagent.core.schedule import Schedule, State
 from multiagent.engines.schedules.base import Fire, Stop
@@ -89,7 +90,7 @@ class TemporalSchedules(Keeper):
             try:
                 await client.create_schedule(name, wanted, rpc_timeout=CALL)
             except ScheduleAlreadyRunningError:
-                await client.get_schedule_handle(name).update(_putting(wanted), rpc_timeout=CALL)
+                await _update(client, name, wanted)
 
         await self._link.call(f"schedule {there.schedule.id}", put)
         await self.look(there)
@@ -128,6 +129,16 @@ class TemporalSchedules(Keeper):
         await self._book.change(there.tenant, there.schedule.id, edit)
         ended = UpdateTask(tenant=CLOCKS, id=there.state.clock, time=self._clock.now(), status="cancelled")
         await self._writer.commit(ended)
+
+
+async def _update(client: Client, name: str, wanted: ServerSchedule) -> None:
+    """Bring a schedule on the server up to date; EngineUnavailable where it is on its way out there."""
+    try:
+        await client.get_schedule_handle(name).update(_putting(wanted), rpc_timeout=CALL)
+    except RPCError as error:
+        if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
+            raise EngineUnavailable(f"{name} is on its way out on the server; it is put there again later") from error
+        raise
 
 
 def _putting(wanted: ServerSchedule) -> Callable[[ScheduleUpdateInput], ScheduleUpdate]:
