@@ -2,13 +2,16 @@
 
 import math
 import re
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from multiagent.core.money import usd
 from multiagent.core.settings import FailedAgent
 from multiagent.core.tier import Tier
+
+LAST_PORT: Final = 65533
+"""Of the first service; the others listen on the two ports after it."""
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -187,6 +190,7 @@ def check(settings: Settings) -> list[str]:
         wrong.append("task.simple_below and task.complex_from must be 0 ≤ simple_below ≤ complex_from ≤ 1")
     at_least_one = {
         "serve.steps": settings.serve.steps,
+        "storage.connections": settings.storage.connections,
         "task.max_agents": task.max_agents,
         "task.max_nodes": task.max_nodes,
         "task.max_turns": task.max_turns,
@@ -208,6 +212,7 @@ def check(settings: Settings) -> list[str]:
     if not 0 <= settings.offline.failure_rate <= 1 or not 0 <= settings.offline.latency_s < math.inf:
         wrong.append("offline.failure_rate must be 0–1 and offline.latency_s not negative")
     wrong.extend(_policy(settings.policy))
+    wrong.extend(_served(settings.serve, settings.temporal))
     if not 0 <= settings.owner.idle_s < math.inf or not 0 <= settings.owner.drain_s <= 3600:
         wrong.append("owner.idle_s must not be negative, owner.drain_s 0–3600")
     if settings.budget.session_tokens is not None and settings.budget.session_tokens < 1:
@@ -228,4 +233,19 @@ def _policy(policy: PolicySettings) -> list[str]:
         wrong.append(f"policy.timeout_s must be over 0 and at most 60, not {policy.timeout_s}")
     if policy.url and not re.fullmatch(r"https?://[^/@?#\s]+(/[^?#@\s]*)?", policy.url):
         wrong.append("policy.url must be like http://127.0.0.1:8181, without user, password or query")
+    return wrong
+
+
+def _served(serve: ServeSettings, temporal: TemporalSettings) -> list[str]:
+    wrong: list[str] = []
+    ports = {"serve.health_port": serve.health_port, "serve.metrics_port": serve.metrics_port}
+    wrong.extend(
+        f"{name} must be 0–{LAST_PORT}, not {port}" for name, port in ports.items() if not 0 <= port <= LAST_PORT
+    )
+    if not 0 <= serve.drain_s <= 3600:
+        wrong.append(f"serve.drain_s must be 0–3600, not {serve.drain_s}")
+    named = {"temporal.address": temporal.address, "temporal.namespace": temporal.namespace}
+    for name, value in {**named, "temporal.queues": temporal.queues}.items():
+        if not value.strip():
+            wrong.append(f"{name} must not be empty")
     return wrong
