@@ -14,19 +14,23 @@ from multiagent.app.system import SystemClock, SystemIds
 from multiagent.core.errors import ConfigInvalid
 from multiagent.engines.base import ServedEngine, Workflow
 from multiagent.engines.factory import EngineParts, open_temporal
-from multiagent.engines.temporal.options import TemporalOptions
+from multiagent.engines.temporal.options import TemporalOptions, key_id
 
 KEY_FILE: Final = "temporal.key"
 KEY_BYTES: Final = 32
+KEY_IDS: Final = "temporal.keys"
+"""In a home: the names of the keys that its processes have sealed with, one a line."""
 
 
 def temporal_options(place: Place) -> TemporalOptions:
     """Return how to reach Temporal. The home's own key is made where it is missing.
 
-    Raises ConfigInvalid where a key file cannot be read or holds no key.
+    Raises ConfigInvalid where a key file cannot be read or holds no key, or none that this home's processes seal with.
     """
     given = place.settings.temporal
-    current, *old = _keys(Path(given.key_file).expanduser() if given.key_file else own_key_file(place.home))
+    file = Path(given.key_file).expanduser() if given.key_file else own_key_file(place.home)
+    current, *old = _keys(file)
+    _same_as_before(place.home, file, (current, *old))
     return TemporalOptions(
         given.address, given.namespace, given.queues, current, tls=given.tls, api_key=given.api_key, old_keys=tuple(old)
     )
@@ -62,6 +66,25 @@ def own_key_file(home: Path) -> Path:
     finally:
         trial.unlink(missing_ok=True)
     return path
+
+
+def _same_as_before(home: Path, file: Path, keys: Sequence[bytes]) -> None:
+    """Refuse keys none of which this home's processes know: nobody could go on with what was sealed with them."""
+    path, names = home / KEY_IDS, [key_id(one) for one in keys]
+    try:
+        known = path.read_text("ascii", "replace").split() if path.exists() else []
+        if known and not set(known) & set(names):
+            raise ConfigInvalid(
+                f"{file} holds key {names[0]}, but what this home has on Temporal is sealed with key {known[-1]}; "
+                f"give every process the same keys, the older ones on lines of their own; where that key is lost, "
+                f"remove {path}"
+            )
+        if names[0] not in known:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with path.open("a", encoding="ascii") as lines:
+                lines.write(f"{names[0]}\n")
+    except OSError as error:
+        raise ConfigInvalid(f"{path} cannot be read or made: {error.strerror}") from None
 
 
 def _keys(path: Path) -> tuple[bytes, ...]:

@@ -68,3 +68,19 @@ def test_a_file_that_holds_no_key_is_refused_with_what_to_do(text: str, tmp_path
 def test_a_file_that_is_not_there_is_refused_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match=r"nowhere cannot be read"):
         temporal_options(place(tmp_path, key_file=str(tmp_path / "nowhere")))
+
+
+def test_a_key_that_a_homes_processes_do_not_know_is_refused_and_a_new_one_above_the_old_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "k"
+    ours = place(tmp_path / "home", key_file=str(file))
+    file.write_text(line(1), "ascii")
+    temporal_options(ours)
+    file.write_text(line(2), "ascii")
+    with pytest.raises(ConfigInvalid, match=r"sealed with key [0-9a-f]{16}; give every process the same keys"):
+        temporal_options(ours)
+    with pytest.raises(ConfigInvalid, match="the same keys"):
+        temporal_options(place(tmp_path / "home"))
+    file.write_text(f"{line(2)}\n{line(1)}\n", "ascii")
+    assert temporal_options(ours).key == b"\2" * 32
+    file.write_text(line(2), "ascii")
+    assert temporal_options(ours).key == b"\2" * 32

@@ -14,9 +14,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from multiagent.core.errors import ConfigInvalid, EngineError, EngineUnavailable, NotFound, StorageError
 from multiagent.core.outcome import Failure
-from multiagent.engines.temporal.codec import LARGE, TENANT, SealingCodec, key_id
+from multiagent.engines.temporal.codec import LARGE, TENANT, SealingCodec
 from multiagent.engines.temporal.converter import RecordConverter, converter_with, payload_of, raw, read
 from multiagent.engines.temporal.faults import from_temporal, of_rpc, to_temporal
+from multiagent.engines.temporal.options import key_id
 from multiagent.engines.temporal.records import Sent
 from multiagent.storage.objects.local import LocalObjects
 
@@ -77,6 +78,19 @@ async def test_what_an_old_key_sealed_is_read_and_what_an_unknown_one_sealed_is_
     assert await SealingCodec(KEY, (OTHER,), objects).decode([sealed]) == [payload_of(b"text")]
     with pytest.raises(EngineError, match=key_id(OTHER)):
         await SealingCodec(KEY, (), objects).decode([sealed])
+
+
+async def test_the_log_names_a_key_that_is_missing_once(
+    objects: LocalObjects, caplog: pytest.LogCaptureFixture
+) -> None:
+    (sealed,) = await SealingCodec(OTHER, (), objects).encode([payload_of(b"text")])
+    codec = SealingCodec(KEY, (), objects)
+    for _ in range(3):
+        with pytest.raises(EngineError):
+            await codec.decode([sealed])
+    (said,) = caplog.messages
+    assert key_id(OTHER) in said
+    assert "temporal.key_file" in said
 
 
 async def test_a_tampered_a_foreign_and_a_cut_payload_are_refused(objects: LocalObjects) -> None:

@@ -5,7 +5,7 @@ and nothing of what they carry.
 """
 
 import asyncio
-import hashlib
+import logging
 import os
 import zlib
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from temporalio.converter import PayloadCodec
 
 from multiagent.core.errors import ConfigInvalid, EngineError
 from multiagent.engines.temporal.converter import ENCODING, FOREIGN
+from multiagent.engines.temporal.options import key_id
 from multiagent.storage.objects.base import Objects
 
 LARGE: Final = 256 * 1024
@@ -28,11 +29,9 @@ _SEALED: Final = b"multiagent/aes256gcm"
 _KEPT: Final = b"multiagent/aes256gcm-kept"
 _KEY: Final = "key"
 _NONCE: Final = 12
-
-
-def key_id(key: bytes) -> str:
-    """Return the name of a key, by which payloads say what encrypted them."""
-    return hashlib.sha256(b"multiagent/key\0" + key).hexdigest()[:16]
+_MOST_TOLD: Final = 8
+"""Missing keys that the log names; more are somebody's play."""
+_log = logging.getLogger("multiagent.engine")
 
 
 class SealingCodec(PayloadCodec):
@@ -45,6 +44,7 @@ class SealingCodec(PayloadCodec):
         self._id = key_id(key)
         self._ciphers = {key_id(one): AESGCM(one) for one in (*old_keys, key)}
         self._objects = objects
+        self._lacks: set[str] = set()
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Return each payload sealed; a large one is stored first, and what is returned says where."""
@@ -76,9 +76,7 @@ class SealingCodec(PayloadCodec):
         name = payload.metadata.get(_KEY, b"").decode("ascii", "replace")
         cipher = self._ciphers.get(name)
         if cipher is None:
-            raise EngineError(
-                f"a payload is encrypted with key {name}, which this process lacks; give every process the same keys"
-            )
+            raise self._lacking(name)
         try:
             if encoding == _SEALED:
                 return Payload.FromString(_opened(cipher, payload.data, name))
@@ -88,6 +86,14 @@ class SealingCodec(PayloadCodec):
             raise EngineError(
                 "a payload on the Temporal server was tampered with or damaged; it is not read"
             ) from error
+
+    def _lacking(self, name: str) -> EngineError:
+        """Said in the log once for each key: what runs a step or a workflow tells nobody why it cannot be read."""
+        trouble = f"a payload is encrypted with key {name}, which this process lacks; give every process the same keys"
+        if name not in self._lacks and len(self._lacks) < _MOST_TOLD:
+            self._lacks.add(name)
+            _log.error("%s (temporal.key_file)", trouble)
+        return EngineError(trouble)
 
 
 def _opened(cipher: AESGCM, sealed: bytes, name: str) -> bytes:

@@ -1,6 +1,12 @@
 """Where Temporal is, and what payloads are encrypted with."""
 
+import hashlib
 from dataclasses import dataclass, field
+
+
+def key_id(key: bytes) -> str:
+    """Return the name of a key, by which payloads say what encrypted them."""
+    return hashlib.sha256(b"multiagent/key\0" + key).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
