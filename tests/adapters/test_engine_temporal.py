@@ -13,7 +13,7 @@ from multiagent.testing.suites.engine_control import EnginePauses, EngineStates
 from multiagent.testing.suites.engine_steering import EngineSteering, EngineTime
 from multiagent.testing.suites.engine_temporal import TemporalForks, TemporalVersions
 
-pytestmark = pytest.mark.requirement("T1.suite")
+pytestmark = pytest.mark.requirement("T1.suite", "S.reliability.temporal")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from multiagent.testing.suites.sql_steps import CallSuite, StepSuite
 from multiagent.testing.suites.sql_travel import TravelSuite
 
 
+@pytest.mark.requirement("S.data.postgres")
 class TestPostgres(
     TaskSuite,
     EventSuite,

@@ -38,7 +38,7 @@ async def _submit(ships: Fleet, rng: random.Random) -> list[str]:
     return tasks
 
 
-@pytest.mark.requirement("T2")
+@pytest.mark.requirement("T2", "S.scaling.horizontal")
 @pytest.mark.timeout(900)
 @pytest.mark.xdist_group("chaos-distributed")
 async def test_kills_of_any_process_lose_nothing_stick_nothing_and_repeat_nothing(

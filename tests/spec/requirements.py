@@ -17,7 +17,6 @@ class Requirement:
     later: str | None = None
 
 
-TEMPORAL = "Durable on Temporal"
 LLM = "LLM service"
 GATEWAY = "Gateway and APIs"
 TENANTS = "Tenants, auth and security"
@@ -63,19 +62,19 @@ STEERING = (
 """The acceptance lines of "Control and time travel", by their numbers."""
 
 DURABLE = (
-    Requirement("T1.suite", "the engine suite passes on Temporal's server", TEMPORAL),
-    Requirement("T1.job", "the README's job: same plan, tool results and answer on both engines", TEMPORAL),
-    Requirement("T2", "one of seven processes killed every few seconds: nothing lost, stuck or repeated", TEMPORAL),
-    Requirement("T3.temporal", "Temporal away for a minute: nothing lost, no stored result made again", TEMPORAL),
-    Requirement("T3.postgres", "PostgreSQL away for a minute: nothing lost, no stored result made again", TEMPORAL),
-    Requirement("T4.patched", "a deploy with a patched change: all finish, both branches taken", TEMPORAL),
-    Requirement("T4.check", "an unpatched change is caught by the check before a deploy", TEMPORAL),
-    Requirement("T5", "forks at ten events on each engine and across: only later steps run", TEMPORAL),
-    Requirement("T6", "cancel closes vendor connections within a second, nothing is spent after", TEMPORAL),
-    Requirement("T7.exact", "64 calls of two processes, a budget of 10 bounds: exactly 10, no hold leaked", TEMPORAL),
-    Requirement("T7.mixes", "10^4 random mixes of reservations: no deadlock, no leak", TEMPORAL),
-    Requirement("T7.kills", "after kills: vendor bill <= settled + lost <= limit on PostgreSQL", TEMPORAL),
-    Requirement("T8", "killed between any two lines of the wrapper: events and journal equal the Replayer's", TEMPORAL),
+    Requirement("T1.suite", "the engine suite passes on Temporal's server"),
+    Requirement("T1.job", "the README's job: same plan, tool results and answer on both engines"),
+    Requirement("T2", "one of seven processes killed every few seconds: nothing lost, stuck or repeated"),
+    Requirement("T3.temporal", "Temporal away for a minute: nothing lost, no stored result made again"),
+    Requirement("T3.postgres", "PostgreSQL away for a minute: nothing lost, no stored result made again"),
+    Requirement("T4.patched", "a deploy with a patched change: all finish, both branches taken"),
+    Requirement("T4.check", "an unpatched change is caught by the check before a deploy"),
+    Requirement("T5", "forks at ten events on each engine and across: only later steps run"),
+    Requirement("T6", "cancel closes vendor connections within a second, nothing is spent after"),
+    Requirement("T7.exact", "64 calls of two processes, a budget of 10 bounds: exactly 10, no hold leaked"),
+    Requirement("T7.mixes", "10^4 random mixes of reservations: no deadlock, no leak"),
+    Requirement("T7.kills", "after kills: vendor bill <= settled + lost <= limit on PostgreSQL"),
+    Requirement("T8", "killed between any two lines of the wrapper: events and journal equal the Replayer's"),
 )
 """The acceptance lines of "Durable on Temporal", by their numbers."""
 
@@ -93,7 +92,7 @@ SEED = (
     Requirement("S.cost.budget", "tokens are tracked and limited per task, user and session as they are spent"),
     # 可靠性, 错误处理和恢复
     Requirement("S.reliability.durable", "a workflow survives the death of its process"),
-    Requirement("S.reliability.temporal", "workflows run on Temporal", TEMPORAL),
+    Requirement("S.reliability.temporal", "workflows run on Temporal"),
     Requirement("S.reliability.replay", "a recorded run replays deterministically"),
     Requirement("S.reliability.time-travel", "a run is stepped through and forked at any point"),
     Requirement("S.reliability.breaker", "circuit breakers with the seed's states, counts and generations"),
@@ -118,7 +117,7 @@ SEED = (
     # 可扩展性
     Requirement("S.scaling.vendors", "15+ model vendors, switched without a restart", LLM),
     Requirement("S.scaling.one-interface", "an OpenAI-compatible vendor works by base URL and key"),
-    Requirement("S.scaling.horizontal", "the services scale out as separate processes", TEMPORAL),
+    Requirement("S.scaling.horizontal", "the services scale out as separate processes"),
     # Orchestrator
     Requirement("S.orchestrator.decompose", "a query becomes a validated, acyclic plan of agent tasks"),
     Requirement("S.orchestrator.modes", "SIMPLE below 0.3, STANDARD below 0.7, COMPLEX from there"),
@@ -146,7 +145,7 @@ SEED = (
     Requirement("S.llm.http", "POST /v1/completions on port 8000", LLM),
     # 数据持久化层
     Requirement("S.data.tables", "users, sessions, task_executions, agent_executions with the seed's columns"),
-    Requirement("S.data.postgres", "PostgreSQL", TEMPORAL),
+    Requirement("S.data.postgres", "PostgreSQL"),
     Requirement("S.data.redis", "Redis caches in levels", LLM),
     Requirement("S.data.objects", "large values are stored once, by hash"),
     Requirement("S.data.vectors", "collections memories, context and tools", MEMORY),
