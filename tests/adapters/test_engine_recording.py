@@ -1,6 +1,6 @@
 """Histories in files: written from a home, read anywhere, checked against today's code."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,8 @@ from multiagent.storage.sql.ops import StoreMessage
 from multiagent.testing.bench import TENANT, Bench, Gate, open_bench
 from multiagent.testing.replayed import Register
 from multiagent.testing.workflows import CHAIN, FAN, Job
+
+Reading = Callable[[str, str], Awaitable[object]]
 
 
 @pytest.fixture
@@ -47,6 +49,26 @@ async def test_a_run_under_way_and_a_fork_are_exported_too(bench: Bench) -> None
     fork = await record(bench.storage.reader, bench.storage.objects, TENANT, "fork", CHAIN)
     assert (fork.task, fork.start.task) == ("fork", task)
     assert check(fork, CHAIN).ended
+
+
+async def test_a_run_that_goes_on_while_it_is_exported_replays(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = bench.code["chain/1"] = Gate()
+    task = await bench.start(CHAIN, 2)
+    await bench.rows_when(task, 1)
+    reader = bench.storage.reader
+    for name in ("journal", "results"):
+        whole = getattr(reader, name)
+
+        async def slow(tenant: str, task: str, whole: Reading = whole) -> object:
+            found = await whole(tenant, task)
+            gate.open()
+            await bench.value(task)
+            return found
+
+        monkeypatch.setattr(reader, name, slow)
+    kept = await record(reader, bench.storage.objects, TENANT, task, CHAIN)
+    monkeypatch.undo()
+    assert check(kept, CHAIN) is not None
 
 
 async def test_the_messages_that_results_refer_to_come_with_it(bench: Bench) -> None:

@@ -29,7 +29,7 @@ def test_a_session_is_carried_on_listed_shown_and_forgotten(house: House) -> Non
     assert house.run("sessions", "forget", "s1").code == 0
     assert "0 tasks remembered" in house.run("sessions", "show", "s1").out
     after = house.run("run", "What was the answer to my first question?", "--session", "s1", "-q")
-    assert "51" not in after.out
+    assert "**51**" not in after.out
     for command in (("show", "s9"), ("forget", "s9")):
         assert house.run("sessions", *command).code == 9
     odd = house.run("run", "q", "--session", "a/b", "-q")

@@ -79,10 +79,11 @@ async def history(reader: Reader, objects: Objects, task: str) -> History:
         raise NotFound(f"there is no task {task!r} here; `multiagent tasks list` shows those there are")
     if not row.input:
         raise NotFound(f"the history of task {task} was pruned; its bill and its events' headers are kept")
+    journal = await reader.journal(TENANT, task)  # first: of a run under way, every result it names is there then
     stored = await reader.results(TENANT, task)
     results = {key: await stored_value(objects, TENANT, found) for key, found in stored.items()}
     inherited = frozenset(key for key, found in stored.items() if found.inherited)
-    return History(row, await reader.journal(TENANT, task), results, inherited)
+    return History(row, journal, results, inherited)
 
 
 async def read(place: Place, task: str) -> History:

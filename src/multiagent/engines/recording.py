@@ -51,13 +51,14 @@ async def record(
     row = await reader.task(tenant, task)
     if row is None:
         raise NotFound(f"there is no task {task}")
+    journal = await reader.journal(tenant, task)  # first: of a run under way, every result it names is there then
     results = await stored_results(reader, objects, row)
     values = {key: value for key, value in results.items() if isinstance(value, bytes)}
     return Recording(
         str(getattr(workflow.run, "__module__", "")),
         row.workflow,
         start_of(row),
-        await reader.journal(tenant, task),
+        journal,
         values,
         {key: value for key, value in results.items() if isinstance(value, Failure)},
         task=task,
