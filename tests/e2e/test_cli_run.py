@@ -103,6 +103,9 @@ def test_tasks_are_listed_shown_and_their_events_printed(house: House) -> None:
     text = house.run("tasks", "list").out
     assert first in text
     assert "What is 2 + 2?" in text
+    none = house.run("tasks", "list", "--status", "quarantined")
+    assert none.out == ""
+    assert "there is no such task" in none.err
 
 
 def test_a_query_comes_from_standard_input_and_limits_are_obeyed(house: House) -> None:

@@ -95,7 +95,8 @@ async def _workers(place: Place) -> Finding:
     try:
         lacks = await unpolled(place, SERVICES)
     except PlatformError as error:
-        return Finding("services", "bad", f"{error.code}: {error.message}", f"start Temporal at {address}")
+        fix = f"start Temporal at {address}" if error.retryable else "see the message"
+        return Finding("services", "bad", f"{error.code}: {error.message}", fix)
     if lacks:
         return Finding("services", "note", f"Temporal at {address}", lacks)
     return Finding("services", "ok", f"Temporal at {address}; {', '.join(SERVICES)} are served")

@@ -62,7 +62,8 @@ def list_tasks(
         )
         return
     if not rows:
-        output.say("no tasks yet; start one with: multiagent run QUERY")
+        asked = status or schedule or before
+        output.say("there is no such task" if asked else "no tasks yet; start one with: multiagent run QUERY")
     for row in rows:
         query = re.sub(r"\s+", " ", row.query)
         short = query if len(query) <= 60 else query[:59] + "…"
