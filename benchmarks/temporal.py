@@ -38,6 +38,7 @@ from multiagent.testing.servers.temporal import TemporalServer
 
 ROUNDS = 4
 STEPS = 8
+ANSWER = 5_000
 TENANT = "bench"
 KEY = b"a key of 32 bytes, for a measure"[:32]
 
@@ -59,6 +60,14 @@ LIMIT, BEAT = timedelta(seconds=60), timedelta(seconds=5)
 async def add(_info: StepInfo, data: Number) -> Number:
     """The step's work: nothing, so that only the durability is measured."""
     return Number(data.value + 1)
+
+
+async def say(_info: StepInfo, data: Number) -> Number:
+    """A tool's answer."""
+    return Number(data.value, "y" * ANSWER)
+
+
+SAY = StepDef("say", Number, Number, "agent")
 
 
 async def _chain(ctx: Context, data: Number) -> Number:
@@ -94,6 +103,15 @@ async def _job(ctx: Context, _data: Number) -> Number:
     return total
 
 
+async def _talk(ctx: Context, data: Number) -> Number:
+    """Tool calls that answer 5 KB each."""
+    for place in range(data.value):
+        ctx.emit(EventKind.AGENT_STATE, SAID)
+        await ctx.step(SAY, Number(place), f"a/t1/act/{place}/run")
+    return Number()
+
+
+TALK = Workflow("talk", _talk, Number, Number)
 CHAIN = Workflow("chain", _chain, Number, Number)
 JOB = Workflow("job", _job, Number, Number)
 
@@ -230,6 +248,23 @@ async def compare(stand: Stand, name: str, steps: int, tasks: int) -> None:
     )
 
 
+async def flatness(stand: Stand) -> None:
+    """The bytes that each tool call adds to a task's history on the server."""
+    sizes: dict[int, int] = {}
+    for calls in (50, 100, 150, 200):
+        task = f"talk-{calls}"
+        await stand.engine.start(TENANT, task, TALK.name, msgspec.json.encode(Number(calls)))
+        result = await stand.engine.result(TENANT, task)
+        if result.status != "completed":
+            raise RuntimeError(result.message)
+        sizes[calls] = await history_bytes(stand.client, task)
+    each = ", ".join(f"{(sizes[calls] - sizes[calls - 50]) / 50:.0f}" for calls in (100, 150, 200))
+    print(
+        f"history of 200 tool calls that answer {ANSWER} bytes: {sizes[200]} bytes on the server; a call adds {each} "
+        "between 50, 100, 150 and 200 of them"
+    )
+
+
 async def main() -> None:
     """Print the figures."""
     tasks = int(sys.argv[1]) if len(sys.argv) > 1 else 20
@@ -242,12 +277,14 @@ async def main() -> None:
             parts = EngineParts(storage.writer, storage.reader, storage.objects, clock, ids)
             options = TemporalOptions(server.address, await server.namespace(), "bench", KEY)
             workers = await stack.enter_async_context(
-                open_workers(options, parts, [CHAIN, JOB], [Step(ADD, add)], ("orchestrator", "agent"))
+                open_workers(
+                    options, parts, [CHAIN, JOB, TALK], [Step(ADD, add), Step(SAY, say)], ("orchestrator", "agent")
+                )
             )
             while not workers.ready():  # noqa: ASYNC110 — it tells nobody
                 await asyncio.sleep(0.05)
             client = await Link(options, storage.objects).connected()
-            engine = await stack.enter_async_context(open_temporal(options, parts, [CHAIN, JOB]))
+            engine = await stack.enter_async_context(open_temporal(options, parts, [CHAIN, JOB, TALK]))
             peer = Worker(
                 client, task_queue=PEER, workflows=[ByHand], workflow_runner=UnsandboxedWorkflowRunner(),
                 sticky_queue_schedule_to_start_timeout=BEAT,
@@ -256,6 +293,7 @@ async def main() -> None:
             await stack.enter_async_context(peer)
             await stack.enter_async_context(bare_peer)
             stand = Stand(storage, engine, client, options)
+            await flatness(stand)
             await compare(stand, "chain", STEPS, tasks)
             await compare(stand, "job", 0, tasks)
     finally:
