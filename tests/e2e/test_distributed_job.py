@@ -58,7 +58,6 @@ def job(where: Site) -> Job:
 
 
 @pytest.mark.requirement("T1.job")
-@pytest.mark.skipif(not (ROOT / ".venv/bin/multiagent").exists(), reason="the job runs from the checkout's .venv")
 def test_plan_tool_results_and_answer_are_the_same_on_both_engines(
     tmp_path: Path, sandbox_cache: Path, postgres_server: PostgresServer, temporal_server: TemporalServer
 ) -> None:

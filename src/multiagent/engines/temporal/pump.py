@@ -1,6 +1,7 @@
 """The one Temporal workflow there is: glue between the server and a run. Its type is the name of our workflow."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,6 +22,7 @@ from multiagent.engines.temporal.run import Run
 
 CANCELLED: Final = f"{CANCEL}~1"
 """The key of the outcome that Temporal's own cancel becomes."""
+_log = logging.getLogger("multiagent.engine")
 
 
 @workflow.defn(dynamic=True, sandboxed=False)
@@ -75,6 +77,8 @@ class Pump:
         except (NonDeterminism, EngineUnavailable, ApplicationError):
             raise
         except Exception as error:
+            if not workflow.unsafe.is_replaying():
+                _log.error("task %s breaks: %s", begin.task, type(error).__name__, exc_info=error)
             raise to_temporal(failure(error)) from error
         finally:
             self._run.drop()
